@@ -1,0 +1,202 @@
+"""The shipped model on disk: what is in a model folder, and the checks made when it is read.
+
+::
+
+    engines/live/
+      manifest.json             facts of the model and a sha256 of every file
+      encode.onnx … decode.onnx the graphs, weights inside, any size that is a multiple of 8
+      autoencoder.safetensors   encoder and decoder for torch: the reference backend, further training
+      banks/NAME.safetensors    one style: ``weight`` (C, C, 3, 3) and ``bias`` (C,), float32
+      banks/NAME.jpg            what the style makes of the rendered scene
+
+A wheel carries ``engines/`` as ``livestyle/_engines``.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from livestyle.controls import Mix, find_name
+from livestyle.errors import ModelError
+
+FORMAT = 1  # of the manifest; raised when a reader of the old one could misread the new one
+
+
+class GraphEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One ONNX file: its input names in order, its output name, its hash."""
+
+    file: str
+    sha256: str
+    inputs: tuple[str, ...]
+    output: str
+
+
+class BankEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One style: file, hash, the caption that people see, and a small JPEG of what it does."""
+
+    file: str
+    sha256: str
+    caption: str
+    thumbnail: str
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What ``manifest.json`` says. ``training`` and ``toolchain`` are for people and for reproduction.
+
+    Features have ``channels`` channels at 1/``stride`` of the picture; widths and heights are multiples of
+    ``multiple``; ``margin`` pixels are added on each side before painting and thrown away afterwards.
+    """
+
+    format: int
+    profile: str
+    channels: int
+    stride: int
+    multiple: int
+    margin: int
+    graphs: dict[str, GraphEntry]
+    autoencoder: str
+    autoencoder_sha256: str
+    banks: dict[str, BankEntry]
+    training: dict[str, object]
+    toolchain: dict[str, str]
+
+
+class Kernel(msgspec.Struct, frozen=True):
+    """The convolution of one style or of a mix: ``weight`` float32 (C, C, 3, 3), ``bias`` float32 (C,)."""
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
+class Model:
+    """A model folder, read and checked. Bank files are read when first used and then kept."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises `ModelError` when the folder holds no model, or one whose files are missing or changed."""
+        self.folder = folder
+        self.manifest = _read_manifest(folder / "manifest.json")
+        self._kernels: dict[str, Kernel] = {}
+        for entry in self.manifest.graphs.values():
+            _check_hash(folder / entry.file, entry.sha256)
+
+    @property
+    def styles(self) -> list[str]:
+        """Names of the styles, in the order of the manifest."""
+        return list(self.manifest.banks)
+
+    def graph_path(self, name: str) -> Path:
+        """The ONNX file of a graph."""
+        return self.folder / self.manifest.graphs[name].file
+
+    def autoencoder_path(self) -> Path:
+        """The torch weights, checked. Raises `ModelError`."""
+        path = self.folder / self.manifest.autoencoder
+        _check_hash(path, self.manifest.autoencoder_sha256)
+        return path
+
+    def read_thumbnail(self, style: str) -> bytes:
+        """A small JPEG of what a style does. Raises `ModelError`."""
+        path = self.folder / self.manifest.banks[style].thumbnail
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"model file {path} cannot be read: {error.strerror}") from error
+
+    def bank_bytes(self, style: str) -> int:
+        """Size of a style's file in bytes."""
+        return (self.folder / self.manifest.banks[style].file).stat().st_size
+
+    def read_kernel(self, style: str) -> Kernel:
+        """The kernel of one style. Raises `ConfigError` for an unknown one, `ModelError` for a damaged file."""
+        if style not in self._kernels:
+            entry = self.manifest.banks[find_name(style, self.manifest.banks, "style")]
+            path = self.folder / entry.file
+            _check_hash(path, entry.sha256)
+            self._kernels[style] = read_bank(path, self.manifest.profile, self.manifest.channels)
+        return self._kernels[style]
+
+    def mix_kernels(self, mix: Mix) -> Kernel:
+        """Σ wᵢ·Kᵢ: exactly the linear fusion of StyleBank, because banks are bare convolutions."""
+        if len(mix) == 1:
+            return self.read_kernel(mix[0][0])
+        kernels = [(self.read_kernel(style), np.float32(weight)) for style, weight in mix]
+        weight = np.stack([kernel.weight * w for kernel, w in kernels]).sum(axis=0)
+        bias = np.stack([kernel.bias * w for kernel, w in kernels]).sum(axis=0)
+        return Kernel(weight, bias)
+
+
+def find_engines() -> Path:
+    """The folder of shipped models: inside an installed wheel, or beside the package in a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / "_engines"
+    return inside if inside.is_dir() else package.parent / "engines"
+
+
+def load_model(profile: str = "live", engines: Path | None = None) -> Model:
+    """Read the shipped model of a profile. Raises `ModelError`."""
+    return Model((engines or find_engines()) / profile)
+
+
+def write_bank(path: Path, kernel: Kernel, profile: str) -> None:
+    """Write one style's file; the profile it belongs to travels in the header."""
+    data = safetensors.numpy.save({"weight": kernel.weight, "bias": kernel.bias}, metadata={"profile": profile})
+    write_whole(path, data)
+
+
+def read_bank(path: Path, profile: str, channels: int) -> Kernel:
+    """Read one style's file. Raises `ModelError` when it is damaged or belongs to another profile."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            belongs = (file.metadata() or {}).get("profile")
+            weight, bias = file.get_tensor("weight"), file.get_tensor("bias")
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ModelError(f"{path} is not a style bank: {error}") from error
+    if belongs != profile:
+        raise ModelError(f"{path} is a bank of profile {belongs!r}, not {profile!r}: train it for this profile")
+    if weight.shape != (channels, channels, 3, 3) or bias.shape != (channels,):
+        raise ModelError(f"{path} holds kernels {weight.shape}, not {(channels, channels, 3, 3)}")
+    return Kernel(weight.astype(np.float32), bias.astype(np.float32))
+
+
+def hash_file(path: Path) -> str:
+    """sha256 of a file as hex. Raises `ModelError` when it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelError(f"model file {path} cannot be read: {error.strerror}") from error
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file beside its place and rename it there, so that no reader ever sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except OSError as error:
+        raise ModelError(f"no model in {path.parent}: {error.strerror}; reinstall livestyle") from error
+    except msgspec.MsgspecError as error:
+        raise ModelError(f"{path} is damaged ({error}); reinstall livestyle") from error
+    if manifest.format != FORMAT:
+        raise ModelError(f"{path} has format {manifest.format}, this livestyle reads {FORMAT}: update livestyle")
+    if not manifest.banks:
+        raise ModelError(f"{path} lists no styles")
+    return manifest
+
+
+def _check_hash(path: Path, expected: str) -> None:
+    if hash_file(path) != expected:
+        raise ModelError(f"model file {path} is damaged (its sha256 is not the manifest's): reinstall livestyle")

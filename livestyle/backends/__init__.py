@@ -1,0 +1,84 @@
+"""What runs the graphs of a model: a table of backends and the seam they all fill.
+
+Handles are opaque: only pixels (u8) and kernels cross to the host. A handle that a graph returned stays valid until
+that graph has been called twice more, so that the features of the last frame can be an input of this one uncopied.
+"""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from livestyle.artifacts import Model
+from livestyle.controls import find_name
+from livestyle.errors import BackendUnavailable
+
+Handle = Any
+
+
+class Graph(Protocol):
+    """One graph at a fixed picture size; named handles in, named handles out."""
+
+    def __call__(self, **handles: Handle) -> dict[str, Handle]:
+        """Run. Raises `BackendError`."""
+
+
+class Backend(Protocol):
+    """Runs the graphs of one model at one picture size. Used by one thread."""
+
+    name: str
+    precision: str
+
+    def load(self, graph: str) -> Graph:
+        """Compile a graph. Raises `BackendError`."""
+
+    def upload(self, array: NDArray[Any]) -> Handle:
+        """A handle for a host array; the array must stay unchanged while the handle is used."""
+
+    def download(self, handle: Handle) -> NDArray[Any]:
+        """A host copy of what a handle holds."""
+
+    def close(self) -> None:
+        """Release everything. May be called twice."""
+
+
+BACKENDS: dict[str, str] = {
+    "openvino": "livestyle.backends.openvino_cpu:OpenVinoBackend",
+    "reference": "livestyle.backends.reference:ReferenceBackend",
+}
+
+
+def open_backend(name: str, model: Model, width: int, height: int, precision: str = "auto") -> Backend:
+    """Open a backend for pictures of ``width`` x ``height`` (multiples of the model's ``multiple``).
+
+    ``precision`` is ``f32``, or ``auto`` for what the processor does fastest at no visible loss. Raises `ConfigError`
+    for an unknown name, `BackendUnavailable` when its runtime is not installed.
+    """
+    if name == "auto":
+        name = "openvino"
+    module_name, class_name = BACKENDS[find_name(name, BACKENDS, "backend")].split(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise BackendUnavailable(f"backend {name!r} needs {error.name}: {_INSTALL[name]}") from error
+    backend: Backend = getattr(module, class_name)(model, width, height, precision)
+    return backend
+
+
+def describe_backends() -> list[tuple[str, bool, str]]:
+    """(name, available, why) of every backend, for ``livestyle doctor``."""
+    rows = []
+    for name, target in BACKENDS.items():
+        try:
+            why = importlib.import_module(target.split(":")[0]).describe()
+            rows.append((name, True, why))
+        except ImportError as error:
+            rows.append((name, False, f"{error.name} is not installed: {_INSTALL[name]}"))
+    return rows
+
+
+_INSTALL: Mapping[str, str] = {
+    "openvino": "pip install openvino",
+    "reference": "pip install 'livestyle[train]'",
+}

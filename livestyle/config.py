@@ -1,0 +1,125 @@
+"""What is fixed for a run: one frozen `LiveConfig`, read from a TOML file, with the command line's flags on top.
+
+The file's keys are the names of the fields::
+
+    source = "camera:0"
+    sinks = ["virtualcam", "web"]
+    style = "starry_night:0.7,udnie:0.3"
+    size = "640x360"
+    fps = 30
+"""
+
+import tomllib
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from livestyle.controls import find_name
+from livestyle.errors import ConfigError
+
+SIDES = (16, 8192)  # pixels
+RATES = (1, 240)  # frames per second
+
+
+class LiveConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``livestyle live`` runs with. None leaves the choice to the program.
+
+    ``size`` is (width, height) in pixels. ``fps`` is the rate of live sinks, and asked of cameras and the scene.
+    ``frames`` ends the run after so many. ``port`` 0 takes a free one.
+    """
+
+    source: str = "auto"
+    sinks: tuple[str, ...] = ("auto",)
+    style: str | None = None
+    strength: float = 1.0
+    coherence: bool = True
+    size: tuple[int, int] | None = None
+    fps: Fraction | None = None
+    frames: int | None = None
+    backend: str = "auto"
+    port: int = 8765
+    report: Path | None = None
+    snapshots: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not self.sinks:
+            raise ConfigError("no sink is given: name at least one")
+        if not 0.0 <= self.strength <= 1.0:
+            raise ConfigError(f"strength {self.strength:g} is outside 0 to 1")
+        if self.size is not None and not all(SIDES[0] <= side <= SIDES[1] for side in self.size):
+            raise ConfigError(f"size {self.size[0]}x{self.size[1]}: each side must be {SIDES[0]} to {SIDES[1]} pixels")
+        if self.fps is not None and not RATES[0] <= self.fps <= RATES[1]:
+            raise ConfigError(f"{float(self.fps):g} frames per second is outside {RATES[0]} to {RATES[1]}")
+        if self.frames is not None and self.frames < 1:
+            raise ConfigError(f"frames is {self.frames}: it must be at least 1")
+        if not 0 <= self.port <= 65535:
+            raise ConfigError(f"port {self.port} is outside 0 to 65535")
+
+
+def read_config(file: Path | None, flags: Mapping[str, object]) -> LiveConfig:
+    """The configuration of ``file`` (None: the defaults), overridden by those ``flags`` that are not None.
+
+    ``flags`` are by field name and as typed: a size as ``640x360``, a rate as ``30`` or ``30000/1001``. Raises
+    `ConfigError` for a file that cannot be read, an unknown key (it names the nearest known one) and a wrong value.
+    """
+    values = {} if file is None else _read_file(file)
+    values |= {key: value for key, value in flags.items() if value is not None}
+    try:
+        if "size" in values:
+            values["size"] = parse_size(values["size"])
+        if "fps" in values:
+            values["fps"] = parse_rate(values["fps"])
+        return msgspec.convert(values, LiveConfig, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_say(error)) from error
+
+
+def parse_size(text: object) -> tuple[int, int]:
+    """Read ``640x360`` into (640, 360). Raises `ConfigError`."""
+    width, _, height = str(text).lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise ConfigError(f"size {text!r} is not of the form 640x360")
+    return int(width), int(height)
+
+
+def parse_rate(text: object) -> Fraction:
+    """Read frames per second, ``30``, ``29.97`` or ``30000/1001``. Raises `ConfigError`."""
+    try:
+        rate = Fraction(str(text))
+    except (ValueError, ZeroDivisionError):
+        raise ConfigError(f"{text!r} is not a number of frames per second") from None
+    return rate.limit_denominator(1001)
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file} is not a text file") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}") from error
+    for key in values:
+        find_name(key, LiveConfig.__struct_fields__, f"key in {file}:")
+    for key in ("report", "snapshots"):
+        if isinstance(values.get(key), str):  # paths in a file are from that file's folder
+            values[key] = file.parent / Path(values[key]).expanduser()
+    return values
+
+
+def _decode(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str):
+        return Path(value).expanduser()
+    if isinstance(value, kind):
+        return value
+    raise ValueError(f"{value!r} is not a {kind.__name__.lower()}")
+
+
+def _say(error: msgspec.ValidationError) -> str:
+    """msgspec says ``Expected `int`, got `str` - at `$.port```."""
+    text, _, where = str(error).partition(" - at `$.")
+    return f"{where.rstrip('`')}: {text[:1].lower()}{text[1:]}" if where else text

@@ -1,0 +1,324 @@
+import { commandOf, fetchCommands, listKeys } from "./keys.js";
+import { Link } from "./link.js";
+
+const SEND_INTERVAL = 40; // ms between commands of a dragged slider
+const HOLD = 400; // ms after the last drag during which the server's value does not move the slider
+
+const $ = (id) => document.getElementById(id);
+const state = { controls: null, styles: [], thumbnails: [], commands: [], first: "", second: "", message: "" };
+
+/** starry_night -> Starry night */
+const nameOf = (style) => style.charAt(0).toUpperCase() + style.slice(1).replaceAll("_", " ");
+const percent = (value) => `${Math.round(value)} %`;
+const number = (value, digits) => (Number.isFinite(value) ? value.toFixed(digits) : "–");
+
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+// ---- messages
+
+let messageTimer = 0;
+
+function say(text, kind = "error") {
+  const line = $("message");
+  line.textContent = text;
+  line.dataset.kind = kind;
+  line.classList.add("shown");
+  clearTimeout(messageTimer);
+  messageTimer = setTimeout(() => line.classList.remove("shown"), 6000);
+}
+
+// ---- preview
+
+let previewRound = 0;
+
+function startPreview() {
+  if (document.hidden) return;
+  previewRound += 1;
+  $("preview").src = `/preview.mjpg?fps=30&round=${previewRound}`;
+}
+
+function stopPreview() {
+  $("preview").removeAttribute("src");
+}
+
+function showPreviewFacts() {
+  const { naturalWidth: width, naturalHeight: height } = $("preview");
+  const isThere = width > 0 && link.isUp;
+  $("frame").classList.toggle("live", isThere);
+  setText($("veil"), link.isUp ? "Waiting for the first picture…" : "Reconnecting…");
+  setText($("hud-size"), width ? `${width} × ${height}` : "–");
+  if (!width) return;
+  $("frame").style.setProperty("--shape", `${width} / ${height}`);
+  $("frame").style.setProperty("--ratio", String(width / height));
+}
+
+// ---- styles
+
+function buildStyles() {
+  const cards = state.styles.map((style, index) => {
+    const card = document.createElement("button");
+    card.type = "button";
+    card.className = "style";
+    card.dataset.style = style;
+    card.title = style;
+    const art = document.createElement("span");
+    art.className = "art";
+    if (state.thumbnails.includes(style)) {
+      const picture = document.createElement("img");
+      picture.src = `/thumbnails/${encodeURIComponent(style)}`;
+      picture.alt = "";
+      art.append(picture);
+    } else {
+      art.style.setProperty("--hue", String((index * 137 + 28) % 360)); // golden angle: neighbours differ
+    }
+    const name = document.createElement("span");
+    name.className = "name";
+    name.textContent = nameOf(style);
+    card.append(art, name);
+    if (index < 9) {
+      const key = document.createElement("kbd");
+      key.textContent = String(index + 1);
+      key.setAttribute("aria-hidden", "true");
+      card.append(key);
+      card.setAttribute("aria-keyshortcuts", String(index + 1));
+    }
+    card.addEventListener("click", (event) => {
+      giveBackKeys(event);
+      if (style === state.second) state.second = "";
+      state.first = style;
+      link.send(`style ${style}`);
+    });
+    return card;
+  });
+  $("styles").replaceChildren(...cards);
+  $("blend-row").hidden = state.styles.length < 2;
+}
+
+/** After a click with the mouse, Space and the arrows are shortcuts again; keyboard users keep their focus. */
+function giveBackKeys(event) {
+  if (event.detail > 0) event.currentTarget.blur();
+}
+
+function showStyles(mix) {
+  const weights = new Map(mix);
+  for (const card of $("styles").children) {
+    const weight = weights.get(card.dataset.style) ?? 0;
+    const pressed = weight > 0.999 ? "true" : weight > 0 ? "mixed" : "false";
+    if (card.getAttribute("aria-pressed") !== pressed) card.setAttribute("aria-pressed", pressed);
+    card.style.setProperty("--weight", String(weight));
+  }
+}
+
+// ---- blend: the page keeps the pair, so that the slider does not jump when it reaches an end
+
+function successor(style) {
+  return state.styles[(state.styles.indexOf(style) + 1) % state.styles.length];
+}
+
+function followMix(mix) {
+  const names = mix.map(([name]) => name);
+  const isPair = names.every((name) => name === state.first || name === state.second);
+  if (isPair && state.first && state.second) return;
+  if (mix.length > 1) [state.first, state.second] = names;
+  else {
+    state.first = names[0];
+    if (!state.second || state.second === state.first) state.second = successor(state.first);
+  }
+}
+
+function showBlend(mix) {
+  followMix(mix);
+  const select = $("second");
+  const wanted = state.styles.filter((style) => style !== state.first);
+  if ([...select.options].map((option) => option.value).join("\n") !== wanted.join("\n")) {
+    select.replaceChildren(...wanted.map((style) => new Option(nameOf(style), style)));
+  }
+  select.value = state.second;
+  const weight = new Map(mix).get(state.second) ?? 0;
+  showSlider($("blend"), weight * 100, `${percent(weight * 100)} ${nameOf(state.second)}`);
+  setText($("blend-value"), percent(Number($("blend").value)));
+}
+
+function blendCommand(share) {
+  if (share <= 0) return `style ${state.first}`;
+  if (share >= 100) return `style ${state.second}`;
+  return `style ${state.first}:${((100 - share) / 100).toFixed(2)},${state.second}:${(share / 100).toFixed(2)}`;
+}
+
+// ---- sliders
+
+const dragged = new Map(); // slider -> time of its last movement
+
+function showSlider(slider, value, text) {
+  if (performance.now() - (dragged.get(slider) ?? -Infinity) < HOLD) return;
+  slider.value = String(Math.round(value));
+  paintSlider(slider, text);
+}
+
+function paintSlider(slider, text) {
+  slider.style.setProperty("--value", `${slider.value}%`);
+  slider.setAttribute("aria-valuetext", text);
+}
+
+function bindSlider(slider, output, commandFor) {
+  let timer = 0;
+  const flush = () => {
+    timer = 0;
+    link.send(commandFor(Number(slider.value)));
+  };
+  slider.addEventListener("input", () => {
+    dragged.set(slider, performance.now());
+    setText(output, percent(Number(slider.value)));
+    paintSlider(slider, percent(Number(slider.value)));
+    if (!timer) timer = setTimeout(flush, SEND_INTERVAL);
+  });
+  slider.addEventListener("pointerup", () => slider.blur());
+}
+
+// ---- the rest of the state
+
+function showSwitches(controls) {
+  const values = { coherence: controls.coherence, freeze: controls.paused, bypass: controls.bypass };
+  for (const [id, value] of Object.entries(values)) $(id).setAttribute("aria-pressed", String(value));
+  $("badge-frozen").hidden = !controls.paused;
+  $("badge-before").hidden = !controls.bypass;
+}
+
+function fillRows(body, rows) {
+  while (body.rows.length > rows.length) body.deleteRow(-1);
+  rows.forEach(([name, value, share], index) => {
+    const row = body.rows[index] ?? body.insertRow();
+    while (row.cells.length < 2) row.insertCell();
+    setText(row.cells[0], name);
+    setText(row.cells[1], value);
+    row.style.setProperty("--share", String(share ?? 0));
+  });
+}
+
+const TROUBLE = /lost|stall|error|fail|retry|again|reconnect|closed|waiting|unavailable/i;
+
+function showFlow(report) {
+  const sinks = Object.entries(report.sinks ?? {});
+  const entries = [...(report.source ? [["source", report.source]] : []), ...sinks];
+  const list = $("flow");
+  while (list.children.length > entries.length) list.lastElementChild.remove();
+  entries.forEach(([name, text], index) => {
+    let item = list.children[index];
+    if (!item) {
+      item = document.createElement("div");
+      item.append(document.createElement("dt"), document.createElement("dd"));
+      list.append(item);
+    }
+    setText(item.firstElementChild, name);
+    setText(item.lastElementChild, String(text));
+    item.classList.toggle("trouble", TROUBLE.test(String(text)));
+  });
+}
+
+function showReport(report) {
+  setText($("hud-fps"), number(report.fps, 1));
+  setText($("hud-latency"), number(report.latency_ms?.p50, 0));
+  $("hud").title = `95 % of the frames within ${number(report.latency_ms?.p95, 0)} ms`;
+  showFlow(report);
+  if (report.message && report.message !== state.message) say(String(report.message), "info");
+  state.message = report.message ?? "";
+  if (!$("details").open) return;
+  const stages = Object.entries(report.stages_ms ?? {});
+  const longest = Math.max(1, ...stages.map(([, time]) => time.p50 ?? 0));
+  fillRows($("stages"), stages.map(([name, time]) => [
+    name, `${number(time.p50, 1)} (${number(time.p95, 1)}) ms`, (time.p50 ?? 0) / longest,
+  ]));
+  const counters = ["frames_in", "frames_out", "dropped", "repeated", "switches", "reconnects"];
+  fillRows($("counters"), counters.filter((name) => name in report).map((name) => [
+    name.replaceAll("_", " "), Number(report[name]).toLocaleString("en"),
+  ]));
+}
+
+function show(message) {
+  const thumbnails = message.thumbnails ?? [];
+  const isNew = [...message.styles, "", ...thumbnails].join("\n") !== [...state.styles, "", ...state.thumbnails].join("\n");
+  Object.assign(state, { controls: message.controls, styles: message.styles, thumbnails });
+  if (isNew) buildStyles();
+  const { controls, report } = message;
+  showStyles(controls.mix);
+  showBlend(controls.mix);
+  showSlider($("strength"), controls.strength * 100, percent(controls.strength * 100));
+  setText($("strength-value"), percent(Number($("strength").value)));
+  showSwitches(controls);
+  showReport(report);
+  showPreviewFacts();
+  setText($("link-text"), controls.stopping ? "stopping" : "live");
+}
+
+const link = new Link({
+  state: show,
+  error: say,
+  up: async () => {
+    document.body.dataset.link = "up";
+    startPreview();
+    state.commands = (await fetchCommands()) ?? state.commands;
+    listKeys($("keys"), state.commands);
+  },
+  down: () => {
+    document.body.dataset.link = "down";
+    setText($("link-text"), "reconnecting…");
+    showPreviewFacts();
+  },
+});
+
+// ---- what the user does
+
+bindSlider($("blend"), $("blend-value"), blendCommand);
+bindSlider($("strength"), $("strength-value"), (value) => `strength ${(value / 100).toFixed(2)}`);
+
+$("second").addEventListener("change", (event) => {
+  state.second = event.target.value;
+  const share = Number($("blend").value);
+  if (share > 0) link.send(blendCommand(share));
+  event.target.blur();
+});
+
+for (const id of ["coherence", "freeze", "bypass"]) {
+  $(id).addEventListener("click", (event) => {
+    giveBackKeys(event);
+    link.send(`${id} ${event.currentTarget.getAttribute("aria-pressed") === "true" ? "off" : "on"}`);
+  });
+}
+
+$("snapshot").addEventListener("click", (event) => {
+  giveBackKeys(event);
+  run("snapshot");
+});
+
+$("fullscreen").addEventListener("click", (event) => {
+  giveBackKeys(event);
+  if (document.fullscreenElement) document.exitFullscreen();
+  else $("frame").requestFullscreen?.().catch(() => say("this browser allows no full screen here"));
+});
+
+function run(command) {
+  if (command === "quit") $("quit").showModal();
+  else if (link.send(command) && command === "snapshot") say("Taking a snapshot", "info");
+}
+
+document.addEventListener("keydown", (event) => {
+  const command = commandOf(event, state.commands, state.styles.length);
+  if (!command) return;
+  event.preventDefault();
+  run(command);
+});
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) stopPreview(); // nobody watches: nothing is encoded
+  else if (link.isUp) startPreview();
+});
+
+$("help-open").addEventListener("click", () => $("help").showModal());
+$("help-close").addEventListener("click", () => $("help").close());
+$("quit-no").addEventListener("click", () => $("quit").close());
+$("quit-yes").addEventListener("click", () => {
+  $("quit").close();
+  link.send("quit");
+});

@@ -1,0 +1,311 @@
+"""The page's server: live preview, state and commands on 127.0.0.1, in a thread of its own.
+
+Routes: ``/`` and its assets, ``/preview.mjpg``, ``/snapshot.png``, ``/thumbnails/NAME``, ``/api/state``,
+``/api/commands``, ``/api/command`` (POST) and ``/ws``. All files are read once at the start, so that no path from a
+request ever meets the file system.
+"""
+
+import asyncio
+import errno
+import socket
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Mapping
+from importlib.resources import files
+from types import TracebackType
+from typing import Annotated
+
+import msgspec
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from livestyle.control.guard import LOOPBACK_NAMES, LocalOnly
+from livestyle.control.preview import JpegPump, Preview, encode_png
+from livestyle.control.state import Report, encode_json, list_commands, read_state
+from livestyle.controls import ControlBoard
+from livestyle.errors import ConfigError
+
+DEFAULT_PORT = 8765
+MESSAGE_LIMIT = 64 * 1024  # bytes of a request body or a WebSocket message
+PUSH_INTERVAL = 0.25  # s between states on /ws when nothing changes
+WATCH_INTERVAL = 0.05  # s; how soon a change made by another front end shows on the page
+SEND_BUFFER = (
+    128 * 1024
+)  # bytes in the kernel for each client: a slow one lags by one or two pictures, not by megabytes
+PREVIEW_FPS = 30
+PREVIEW_FPS_LIMIT = 60
+
+ASSETS = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/app.js": ("app.js", "text/javascript; charset=utf-8"),
+    "/keys.js": ("keys.js", "text/javascript; charset=utf-8"),
+    "/link.js": ("link.js", "text/javascript; charset=utf-8"),
+    "/app.css": ("app.css", "text/css; charset=utf-8"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+
+
+class _Request(msgspec.Struct, forbid_unknown_fields=True):
+    command: Annotated[str, msgspec.Meta(max_length=1000)]
+
+
+class WebServer:
+    """Serves the page from its construction until `close`; commands go to ``board``, pictures come from ``preview``."""
+
+    def __init__(
+        self,
+        board: ControlBoard,
+        preview: Preview,
+        report: Report,
+        *,
+        host: str = "127.0.0.1",
+        port: int = DEFAULT_PORT,
+        thumbnails: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """Bind and start. ``report`` gives the live report, as often as four times a second, and must not block.
+
+        ``port`` 0 takes any free one. ``thumbnails`` maps style names to JPEG or PNG files. Raises `ConfigError` when
+        the port cannot be had.
+        """
+        self._board = board
+        self._preview = preview
+        self._report = report
+        self._thumbnails = dict(thumbnails or {})
+        self._stop = threading.Event()
+        self._viewers = 0
+        self._subscribers: set[asyncio.Event] = set()
+        self._state = ""
+        self._shown = board.controls
+        self._due = 0.0
+        self._socket = _listen(host, port)
+        self.port: int = self._socket.getsockname()[1]
+        self.url = f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        self._app = Starlette(
+            routes=self._routes(), middleware=[Middleware(LocalOnly, names=LOOPBACK_NAMES | {host.lower()})]
+        )
+        self._pump = JpegPump(preview)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="page", daemon=True)
+        self._thread.start()
+
+    @property
+    def viewers(self) -> int:
+        """How many clients watch the preview stream."""
+        return self._viewers
+
+    def close(self) -> None:
+        """End every stream and the server, within two seconds. May be called twice."""
+        self._stop.set()
+        self._pump.close(0.3)
+        self._thread.join(1.7)
+
+    def __enter__(self) -> "WebServer":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _routes(self) -> list[BaseRoute]:
+        page = files("livestyle.control") / "page"
+        routes: list[BaseRoute] = [
+            Route(path, Response((page / name).read_bytes(), media_type=media_type), methods=["GET"])
+            for path, (name, media_type) in ASSETS.items()
+        ]
+        return [
+            *routes,
+            Route("/api/commands", _json(encode_json(list_commands())), methods=["GET"]),
+            Route("/api/state", self._get_state),
+            Route("/api/command", self._post_command, methods=["POST"]),
+            Route("/preview.mjpg", self._get_preview),
+            Route("/snapshot.png", self._get_snapshot),
+            Route("/thumbnails/{name:path}", self._get_thumbnail),
+            WebSocketRoute("/ws", self._talk),
+        ]
+
+    async def _serve(self) -> None:
+        config = uvicorn.Config(
+            self._app,
+            loop="asyncio",
+            http="h11",
+            ws="websockets-sansio",
+            ws_max_size=MESSAGE_LIMIT,
+            ws_per_message_deflate=False,
+            lifespan="off",
+            log_config=None,
+            log_level="critical",  # a client that goes away is no news, and a traceback is not for users
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=1,
+        )
+        server = uvicorn.Server(config)
+        watching = asyncio.create_task(self._watch(server))
+        await server.serve(sockets=[self._socket])
+        for connection in list(server.server_state.connections):  # clients that would not read to the end
+            if connection.transport is not None:
+                connection.transport.abort()
+        await watching
+        await asyncio.sleep(0)  # let the aborted transports close
+
+    async def _watch(self, server: uvicorn.Server) -> None:
+        """Push the state when anybody changed the controls, and every `PUSH_INTERVAL`; end the server on `close`."""
+        try:
+            while not self._stop.is_set():
+                await asyncio.sleep(WATCH_INTERVAL)
+                changed = self._board.controls is not self._shown
+                if self._subscribers and (changed or time.monotonic() >= self._due):
+                    self._publish()
+        finally:
+            server.should_exit = True
+            for subscriber in self._subscribers:
+                subscriber.set()
+
+    def _publish(self) -> None:
+        self._shown = self._board.controls
+        self._state = self._encode_state().decode()
+        self._due = time.monotonic() + PUSH_INTERVAL
+        for subscriber in self._subscribers:
+            subscriber.set()
+
+    def _encode_state(self) -> bytes:
+        state = read_state(self._board, self._report)
+        state["thumbnails"] = sorted(self._thumbnails)
+        return encode_json(state)
+
+    def _obey(self, message: bytes | str) -> str:
+        """Run the command of a ``{"command": TEXT}`` message; the one line that says what is wrong, "" when done."""
+        try:
+            self._board.run(msgspec.json.decode(message, type=_Request).command)
+        except ConfigError as error:
+            return str(error)
+        except (msgspec.DecodeError, UnicodeError):
+            return 'send JSON such as {"command": "style udnie"}'
+        self._publish()
+        return ""
+
+    async def _get_state(self, _: Request) -> Response:
+        return _json(self._encode_state())
+
+    async def _post_command(self, request: Request) -> Response:
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MESSAGE_LIMIT:
+                return _json(encode_json({"error": f"a command has at most {MESSAGE_LIMIT} bytes"}), 413)
+        problem = self._obey(bytes(body))
+        if problem:
+            return _json(encode_json({"error": problem}), 400)
+        return _json(self._encode_state())
+
+    async def _get_snapshot(self, _: Request) -> Response:
+        newest = self._preview.wait_newer(0, 0.0)
+        if newest is None:
+            return Response("no picture has been painted yet", 503, media_type="text/plain")
+        frame = newest[1]
+        name = f"livestyle-{frame.index:06d}.png"
+        data = await asyncio.to_thread(encode_png, frame)
+        return Response(data, media_type="image/png", headers={"content-disposition": f'inline; filename="{name}"'})
+
+    async def _get_thumbnail(self, request: Request) -> Response:
+        data = self._thumbnails.get(request.path_params["name"])
+        if data is None:
+            return Response("there is no such thumbnail", 404, media_type="text/plain")
+        return Response(data, media_type="image/png" if data.startswith(b"\x89PNG") else "image/jpeg")
+
+    async def _get_preview(self, request: Request) -> Response:
+        text = request.query_params.get("fps", str(PREVIEW_FPS))
+        if not text.isdecimal() or not 1 <= int(text) <= PREVIEW_FPS_LIMIT:
+            return Response(f"fps goes from 1 to {PREVIEW_FPS_LIMIT}", 400, media_type="text/plain")
+        media_type = "multipart/x-mixed-replace; boundary=frame"
+        if request.method == "HEAD":
+            return Response(media_type=media_type)
+        return StreamingResponse(self._parts(int(text)), media_type=media_type)
+
+    async def _parts(self, fps: int) -> AsyncIterator[bytes]:
+        """Motion JPEG: each part ends with the next boundary, or browsers would show every picture one late."""
+        self._viewers += 1
+        try:
+            yield b"--frame\r\n"
+            serial = 0
+            while True:
+                due = time.monotonic() + 1.0 / fps
+                picture = await asyncio.wrap_future(self._pump.ask(serial))
+                if picture is None:
+                    return
+                serial, data = picture
+                yield b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n--frame\r\n" % (len(data), data)
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+        finally:
+            self._viewers -= 1
+
+    async def _talk(self, websocket: WebSocket) -> None:
+        await websocket.accept()
+        news = asyncio.Event()
+        self._subscribers.add(news)
+        self._publish()
+        tasks = [asyncio.create_task(self._tell(websocket, news)), asyncio.create_task(self._hear(websocket))]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._subscribers.discard(news)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _tell(self, websocket: WebSocket, news: asyncio.Event) -> None:
+        """Send the newest state on every change; a client that reads slowly skips states."""
+        try:
+            while True:
+                await news.wait()
+                news.clear()
+                if self._stop.is_set():
+                    await websocket.close(1001, "livestyle stops")
+                    return
+                await websocket.send_text(self._state)
+        except (WebSocketDisconnect, RuntimeError):
+            return  # the client has gone; `_hear` ends too
+
+    async def _hear(self, websocket: WebSocket) -> None:
+        while True:
+            message = await websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            problem = self._obey(message.get("text") or message.get("bytes") or b"")
+            if problem:
+                await websocket.send_text(encode_json({"error": problem}).decode())
+
+
+def _json(data: bytes, status: int = 200) -> Response:
+    return Response(data, status, media_type="application/json")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises `ConfigError` when the port is taken, forbidden or out of range."""
+    if not 0 <= port <= 65535:
+        raise ConfigError(f"port {port} does not exist: --port takes 0 to 65535")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if sys.platform != "win32":  # there it would let two programs share the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # accepted sockets inherit it
+        listener.bind((host, port))
+        listener.listen(64)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            other = port + 1 if port < 65535 else 0
+            raise ConfigError(
+                f"port {port} of {host} is taken (another livestyle?): choose another with --port {other}, "
+                "or any free one with --port 0"
+            ) from None
+        reason = error.strerror or error
+        raise ConfigError(f"the page cannot use port {port} of {host} ({reason}): choose another with --port") from None
+    return listener

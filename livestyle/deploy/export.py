@@ -1,0 +1,142 @@
+"""``livestyle export``: a trained run becomes the model folder that runs live.
+
+Each graph is written as ONNX and run beside its torch module on random inputs; a mismatch writes nothing.
+"""
+
+import importlib.metadata
+import platform
+import warnings
+from pathlib import Path
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+import safetensors.torch
+import torch
+from torch import nn
+
+from livestyle.artifacts import FORMAT, BankEntry, GraphEntry, Kernel, Manifest, hash_file, write_bank, write_whole
+from livestyle.errors import ModelError
+from livestyle.model.autoencoder import FEATURES, MARGIN, MULTIPLE, STRIDE
+from livestyle.model.bank import StyleBankNetwork
+from livestyle.model.graphs import GRAPHS, build_graphs, make_examples
+from livestyle.sources.scene import SceneSource
+from livestyle.train.checkpoint import load_checkpoint
+from livestyle.train.data import to_picture, to_tensor
+
+PROFILE = "live"
+OPSET = 18
+EXAMPLE_SIZE = (96, 64)  # of the traced picture; any multiple of 8 works afterwards
+CHECK_SIZE = (136, 104)  # of the parity run: another size than the traced one, on purpose
+
+
+def export_run(run: Path, folder: Path) -> Manifest:
+    """Write ``folder`` (see `livestyle.artifacts`) from ``run/checkpoint.pt``. Raises `ModelError` on a mismatch."""
+    state = load_checkpoint(run / "checkpoint.pt")
+    network = StyleBankNetwork(state["config"]["names"])
+    network.load_state_dict(state["network"])
+    network.eval().requires_grad_(False)
+    modules = build_graphs(network.encoder, network.decoder)
+    files = {name: export_graph(name, module) for name, module in modules.items()}
+    for name, data in files.items():
+        check_graph(name, modules[name], data)
+    for name, data in files.items():
+        write_whole(folder / f"{name}.onnx", data)
+    shared = {k: v for k, v in network.state_dict().items() if not k.startswith("bank.")}
+    write_whole(folder / "autoencoder.safetensors", safetensors.torch.save(shared, metadata={"profile": PROFILE}))
+    for style in network.bank.styles:
+        kernel = Kernel(network.bank.weights[style].numpy(), network.bank.biases[style].numpy())
+        write_bank(folder / "banks" / f"{style}.safetensors", kernel, PROFILE)
+        write_whole(folder / "banks" / f"{style}.jpg", draw_thumbnail(network, style))
+    manifest = _describe(folder, network.bank.styles, state)
+    write_whole(folder / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    return manifest
+
+
+def export_graph(name: str, module: nn.Module) -> bytes:
+    """One graph as ONNX with free height and width."""
+    names = GRAPHS[name]
+    examples = make_examples(*EXAMPLE_SIZE, torch.Generator().manual_seed(0))[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter deprecates parts of itself
+        program = torch.onnx.export(
+            module,
+            tuple(examples[key] for key in names.inputs),
+            input_names=list(names.inputs),
+            output_names=[names.output],
+            opset_version=OPSET,
+            dynamo=True,
+            dynamic_shapes=_free_sizes(name),
+            verbose=False,
+        )
+    return bytes(program.model_proto.SerializeToString())  # type: ignore[union-attr]
+
+
+def _free_sizes(name: str) -> tuple[dict[int, Any] | None, ...]:
+    auto = torch.export.Dim.AUTO
+    picture, maps = {1: auto, 2: auto}, {2: auto, 3: auto}
+    free: dict[str, dict[int, Any] | None] = {
+        "pixels": picture, "weight": None, "bias": None, "strength": None,
+    }  # fmt: skip
+    return tuple(free.get(key, maps) for key in GRAPHS[name].inputs)
+
+
+def check_graph(name: str, module: nn.Module, data: bytes) -> None:
+    """Run the ONNX file in ONNX Runtime against torch at another size. Raises `ModelError` when they differ."""
+    import onnxruntime
+
+    examples = make_examples(*CHECK_SIZE, torch.Generator().manual_seed(1))[name]
+    names = GRAPHS[name]
+    with torch.no_grad():
+        expected = module(*(examples[key] for key in names.inputs)).numpy()
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    (got,) = session.run([names.output], {key: examples[key].numpy() for key in names.inputs})
+    difference = float(np.abs(got.astype(np.float64) - expected.astype(np.float64)).max())
+    allowed = 1.0 if expected.dtype == np.uint8 else 1e-3
+    if got.shape != expected.shape or difference > allowed:
+        raise ModelError(
+            f"exported graph {name} differs from torch by {difference:.2g} (allowed {allowed}): not written"
+        )
+
+
+def draw_thumbnail(network: StyleBankNetwork, style: str) -> bytes:
+    """The middle of the rendered scene in a style, 160×160 pixels, as JPEG."""
+    with SceneSource(640, 360, live=False) as scene:
+        picture = to_tensor(scene.scene_frame(0)[:, 140:500])[None]
+    with torch.no_grad():
+        painted = to_picture(network.paint(picture, [style])[0])
+    small = cv2.resize(painted, (160, 160), interpolation=cv2.INTER_AREA)
+    return bytes(cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1])
+
+
+def _describe(folder: Path, styles: list[str], state: dict[str, Any]) -> Manifest:
+    graphs = {
+        name: GraphEntry(f"{name}.onnx", hash_file(folder / f"{name}.onnx"), names.inputs, names.output)
+        for name, names in GRAPHS.items()
+    }
+    banks = {
+        style: BankEntry(
+            f"banks/{style}.safetensors",
+            hash_file(folder / f"banks/{style}.safetensors"),
+            style.replace("_", " ").capitalize(),
+            f"banks/{style}.jpg",
+        )
+        for style in styles
+    }
+    training = {key: value for key, value in state["config"].items() if key not in ("photos", "styles")}
+    packages = ("torch", "onnx", "onnxruntime", "onnxscript")
+    return Manifest(
+        format=FORMAT,
+        profile=PROFILE,
+        channels=FEATURES,
+        stride=STRIDE,
+        multiple=MULTIPLE,
+        margin=MARGIN,
+        graphs=graphs,
+        autoencoder="autoencoder.safetensors",
+        autoencoder_sha256=hash_file(folder / "autoencoder.safetensors"),
+        banks=banks,
+        training={**training, "step": state["step"], "minutes": round(state["minutes"], 1)},
+        toolchain={**{p: importlib.metadata.version(p) for p in packages}, "python": platform.python_version()},
+    )

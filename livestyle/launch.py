@@ -1,0 +1,266 @@
+"""What ``livestyle live`` does: puts source, sinks, painter, session and the front ends together, and takes them down.
+
+It stands above both ``live`` and ``control``, which do not know each other.
+"""
+
+import contextlib
+import functools
+import json
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+import platformdirs
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from livestyle.artifacts import load_model, write_whole
+from livestyle.config import LiveConfig
+from livestyle.control.ctl import CtlServer
+from livestyle.control.hotkeys import TerminalKeys, keys_help
+from livestyle.control.web import WebServer
+from livestyle.controls import ControlBoard, Controls, format_mix, parse_mix
+from livestyle.errors import ConfigError, LivestyleError, SourceError
+from livestyle.live.outlet import SinkPlan
+from livestyle.live.session import Session
+from livestyle.live.stats import Stats
+from livestyle.live.stylizer import Stylizer
+from livestyle.media import Source, StreamInfo
+from livestyle.sinks import open_sink, sink_name
+from livestyle.sinks.web import PreviewSink
+from livestyle.sources import open_source
+
+log = logging.getLogger(__name__)
+
+REFRESH = 4  # times a second that the status line changes
+STOPPING = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+def launch(config: LiveConfig, console: Console | None = None) -> None:
+    """Run one live session from open to end; messages and the status line go to ``console`` (stderr unless given).
+
+    Ends with the source, after ``config.frames``, by a command, by Ctrl-C or by SIGTERM. Raises `LivestyleError`.
+    """
+    console = console or Console(stderr=True, highlight=False)
+    _check_report(config.report)
+    _check_recordings(config)
+    model = load_model()
+    style = config.style or model.styles[0]
+    controls = Controls(mix=parse_mix(style, model.styles), strength=config.strength, coherence=config.coherence)
+    for name, _ in controls.mix:
+        model.read_kernel(name)  # a damaged one is told now; later it would only let frames pass unpainted
+    board = ControlBoard(controls, model.styles)
+    stats = Stats()
+    say = functools.partial(_say, console)
+
+    def open_painter(info: StreamInfo) -> Stylizer:
+        painter = Stylizer(model, backend=config.backend)
+        painter.prepare(info.width, info.height)
+        return painter
+
+    preview = PreviewSink()
+    plans = plan_sinks(config.sinks, preview)
+    source = SourceChoice(config)
+    with contextlib.ExitStack() as stack:
+        page = None
+        if any(plan.name == "web" for plan in plans):
+            pictures = {name: model.read_thumbnail(name) for name in model.styles}
+            server = WebServer(board, preview, lambda: dict(stats.report()), port=config.port, thumbnails=pictures)
+            page = stack.enter_context(server)
+        session = Session(
+            source.open,
+            plans,
+            open_painter,
+            board,
+            stats,
+            size=config.size,
+            fps=config.fps,
+            frames=config.frames,
+            snapshots=config.snapshots or default_snapshots(),
+            on_message=say,
+        )
+        stack.callback(session.close)
+        try:
+            stack.enter_context(CtlServer(board, lambda: dict(stats.report())))
+        except ConfigError as error:  # a home that cannot be written to is no reason not to run
+            say(f"without 'livestyle ctl': {error}")
+        keys = stack.enter_context(TerminalKeys(board, say))
+        stack.enter_context(_stop_on_signals(board))
+        say(f"source {source.spec}, {session.info.width}x{session.info.height}, style {format_mix(controls.mix)}")
+        if page is not None:
+            say(f"page: {page.url}")
+        if keys.active:
+            say(keys_help())
+        if console.is_terminal:
+            line = functools.partial(_status_line, source, board, stats)
+            stack.enter_context(Live(get_renderable=line, console=console, refresh_per_second=REFRESH, transient=True))
+        try:
+            session.run()
+        finally:
+            _write_report(config.report, stats)
+
+
+class SourceChoice:
+    """Opens the configured source, and after a loss the same one again: ``auto`` is settled at the first opening.
+
+    ``spec`` is what was chosen, with keys of addresses removed.
+    """
+
+    def __init__(self, config: LiveConfig) -> None:
+        self._wanted = config.source
+        self._size = config.size
+        self._fps = None if config.fps is None else float(config.fps)
+
+    @property
+    def spec(self) -> str:
+        """The source for people."""
+        if "://" not in self._wanted:
+            return self._wanted
+        from livestyle.sources.stream import public_name
+
+        return public_name(self._wanted)
+
+    def open(self, cancel: threading.Event) -> Source:
+        """Open it; ``cancel`` ends a waiting open. Raises `LivestyleError`."""
+        if self._wanted == "auto":
+            return self._choose(cancel)
+        return self._open(self._wanted, cancel)
+
+    def _open(self, spec: str, cancel: threading.Event) -> Source:
+        return open_source(spec, size=self._size, fps=self._fps, cancel=cancel)
+
+    def _choose(self, cancel: threading.Event) -> Source:
+        from livestyle.sources.camera import list_cameras
+
+        cameras = [f"camera:{camera.index}" for camera in list_cameras() if not camera.virtual]
+        for spec in cameras or ["camera"]:
+            try:
+                source = self._open(spec, cancel)
+            except SourceError as error:
+                log.info("%s: %s", spec, error)
+                continue
+            self._wanted = spec
+            return source
+        self._wanted = "scene"
+        return self._open("scene", cancel)
+
+
+def plan_sinks(specs: tuple[str, ...], preview: PreviewSink) -> list[SinkPlan]:
+    """Plans for ``--sink`` values. ``auto`` is the virtual camera if there is one, and the page.
+
+    The page's sink is ``preview``. Raises `ConfigError` for a value that names no sink.
+    """
+    wanted: dict[str, bool] = {}  # spec -> required
+    for spec in specs:
+        if spec == "auto":
+            wanted.setdefault("virtualcam", False)
+        wanted["web" if spec == "auto" else spec] = True
+    plans: list[SinkPlan] = []
+    for spec, required in wanted.items():
+        plan = _plan(spec, required, preview)
+        twins = sum(other.name.partition(" #")[0] == plan.name for other in plans)  # differ in their hidden keys only
+        plans.append(replace(plan, name=f"{plan.name} #{twins + 1}") if twins else plan)
+    return plans
+
+
+def _plan(spec: str, required: bool, preview: PreviewSink) -> SinkPlan:
+    kind = sink_name(spec)
+    if kind == "web":
+        return SinkPlan("web", lambda info: preview, realtime=True)
+    name = spec
+    if kind == "rtmp":
+        from livestyle.sinks.rtmp import public_url
+
+        name = public_url(spec)
+    # the first opening fails at once, so that a wrong address is told; after that the push heals itself
+    return SinkPlan(name, lambda info: open_sink(spec, info), realtime=kind not in ("file", "null"), required=required)
+
+
+def default_snapshots() -> Path:
+    """The folder for snapshots when none is given: ``livestyle`` in the user's Pictures, else the current one."""
+    pictures = Path(platformdirs.user_pictures_dir())
+    return pictures / "livestyle" if pictures.is_dir() and os.access(pictures, os.W_OK) else Path.cwd()
+
+
+def _say(console: Console, line: str) -> None:
+    with contextlib.suppress(OSError):  # nobody reads the log any more, or its disk is full: the stream goes on
+        console.print(Text(line), soft_wrap=True)
+
+
+def _status_line(source: SourceChoice, board: ControlBoard, stats: Stats) -> Text:
+    controls, report = board.controls, stats.report()
+    notes = [word for word, on in (("frozen", controls.paused), ("bypass", controls.bypass)) if on]
+    if report["source"] != "ok":
+        notes.append(f"source {report['source']}")
+    notes += [f"{name}: {status}" for name, status in report["sinks"].items() if status not in ("ok", "streaming")]
+    parts = [
+        f"{report['fps']:4.1f} fps",
+        f"{report['latency_ms']['p50']:3.0f} ms",
+        *notes,
+        format_mix(controls.mix),
+        f"coherence {'on' if controls.coherence else 'off'}",
+        source.spec,
+    ]
+    return Text("  ·  ".join(parts), no_wrap=True, overflow="ellipsis")
+
+
+@contextlib.contextmanager
+def _stop_on_signals(board: ControlBoard) -> Iterator[None]:
+    """Ctrl-C, SIGTERM and a closed terminal end the session cleanly; a second signal does what it always did."""
+    if threading.current_thread() is not threading.main_thread():  # Python lets only the main thread handle signals
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}  # nohup
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        restore()
+        # on a thread: the handler runs inside whatever the main thread was doing, perhaps holding the board's lock
+        threading.Thread(target=board.run, args=("quit",), name="signal", daemon=True).start()
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        restore()
+
+
+def _check_report(path: Path | None) -> None:
+    """Tell before the run, not after it, that its report cannot be written."""
+    if path is not None and (path.is_dir() or not os.access(path.absolute().parent, os.W_OK)):
+        raise ConfigError(f"cannot write the report {path}: give a file in a folder that can be written to")
+
+
+def _check_recordings(config: LiveConfig) -> None:
+    """A recording takes its name when it is finished, and would replace the very file that it was made from."""
+    for spec in config.sinks:
+        is_file = spec != "auto" and sink_name(spec) == "file"
+        if is_file and "://" not in config.source and _is_same_file(spec, config.source):
+            raise ConfigError(f"{spec} would overwrite the source: give another output")
+
+
+def _is_same_file(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):  # one of them does not exist
+        return False
+
+
+def _write_report(path: Path | None, stats: Stats) -> None:
+    if path is None:
+        return
+    try:
+        write_whole(path, json.dumps(stats.report(), indent=2).encode() + b"\n")
+    except OSError as error:
+        raise LivestyleError(f"cannot write the report {path}: {error.strerror or error}") from error

@@ -1,0 +1,149 @@
+"""Time, as pure functions of (state, time stamps, now): when a sink shows what, and on which clock.
+
+Nothing here reads a clock or waits. Every function returns the next state beside its answer; the threads of
+`livestyle.live.outlet` and `livestyle.live.session` do the waiting.
+"""
+
+import enum
+import math
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+CLOCK = Fraction(1, 90_000)  # s, the session's time base for live video: every usual frame rate is exact in it
+SOUND_HOLD = 2.0  # s, the longest that sound waits for the picture of its time
+LAG_WINDOW = 2.0  # s, how long a source must be later than ever before its clock is set anew
+LAG_LIMIT = 0.3  # s, how much later
+JUMP = 5.0  # s, a time stamp this far from its expected place starts a new timeline
+
+
+class Action(enum.Enum):
+    """What a sink does now."""
+
+    NEW = "write the waiting frame"
+    REPEAT = "write the last frame again"
+    WAIT = "do nothing yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """``stamp``: presentation seconds to write the frame with. ``until``: monotonic seconds, None to wait for ever."""
+
+    action: Action
+    stamp: float = 0.0
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The output clock of one live sink. ``period`` is 1 / fps in seconds.
+
+    ``due`` (monotonic) is when the next frame should go out, ``stamp`` the presentation time of the last one, ``lead``
+    how far that was ahead of the frame's own time: repeats push it up, and leaving repeats out brings it down.
+    """
+
+    period: float
+    due: float = 0.0
+    stamp: float | None = None
+    lead: float = 0.0
+
+
+def decide(pace: Pace, waiting: float | None, now: float) -> tuple[Decision, Pace]:
+    """Choose what a live sink does at ``now``; ``waiting`` is the presentation time of a frame not yet written, if any.
+
+    Frames go out at most at the output rate (half a period of jitter allowed), stamps strictly increase, and when none
+    came for one and a half periods the last one is repeated. A frame keeps its time unless repeats have overtaken it.
+    """
+    if pace.stamp is None:
+        if waiting is None:
+            return Decision(Action.WAIT), pace
+        return Decision(Action.NEW, waiting), replace(pace, stamp=waiting, due=now + pace.period)
+    if waiting is not None:
+        earliest = pace.due - pace.period / 2
+        if now < earliest:
+            return Decision(Action.WAIT, until=earliest), pace
+        stamp = _next_stamp(pace, pace.stamp, waiting)
+        due = pace.due + pace.period if now - pace.due < pace.period else now + pace.period
+        return Decision(Action.NEW, stamp), replace(pace, stamp=stamp, due=due, lead=stamp - waiting)
+    latest = pace.due + pace.period / 2
+    if now < latest:
+        return Decision(Action.WAIT, until=latest), pace
+    due = pace.due + pace.period if now - pace.due < 2 * pace.period else now + pace.period / 2
+    if pace.lead > 1.5 * pace.period:  # one repeat less: the picture falls back towards its sound
+        until = due + pace.period / 2
+        return Decision(Action.WAIT, until=until), replace(pace, due=due, lead=pace.lead - pace.period)
+    stamp = pace.stamp + pace.period
+    return Decision(Action.REPEAT, stamp), replace(pace, stamp=stamp, due=due)
+
+
+def _next_stamp(pace: Pace, last: float, own: float) -> float:
+    """The frame's own time, or, where that has been used up, a step on: half a step while catching up with a lead."""
+    if own >= last + pace.period / 2:
+        return own
+    catching_up = last - own > pace.period / 2
+    return last + (pace.period / 2 if catching_up else pace.period)
+
+
+def sound_due(sound: float, arrived: float, picture: float | None, now: float) -> bool:
+    """Whether sound of presentation time ``sound`` may go out: its picture is out, or it has waited `SOUND_HOLD`."""
+    return now - arrived >= SOUND_HOLD or (picture is not None and sound <= picture)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Places the clock of a live source, which may restart with every reconnect, on the session's one clock.
+
+    ``start`` is monotonic zero of the session. ``offset`` (None: not yet known) is added to the source's seconds, for
+    pictures and sound alike, so that they stay together. ``floor`` is the smallest lag (arrival minus placed time)
+    seen on this offset, ``lowest`` that of the current window.
+    """
+
+    start: float
+    offset: float | None = None
+    last: float = 0.0
+    floor: float = 0.0
+    lowest: float = math.inf
+    window_end: float = 0.0
+
+
+def place(line: Timeline, seconds: float, now: float) -> tuple[float, Timeline]:
+    """Return the offset for an item of source time ``seconds`` that arrived at ``now``.
+
+    The offset changes only when the source's clock jumped (a restart), or when it has come `LAG_LIMIT` later than its
+    best for a whole `LAG_WINDOW`: it stalled and then went on where it was, while repeats moved the output on. Placed
+    time never restarts before what was already placed.
+    """
+    elapsed = now - line.start
+    lag = 0.0 if line.offset is None else elapsed - (seconds + line.offset)
+    if line.offset is None or abs(lag - line.floor) > JUMP:
+        offset = max(elapsed, line.last) - seconds
+        last = max(line.last, seconds + offset)
+        return offset, Timeline(line.start, offset, last, elapsed - seconds - offset, math.inf, now + LAG_WINDOW)
+    offset, floor, lowest = line.offset, min(line.floor, lag), min(line.lowest, lag)
+    if now < line.window_end:
+        last = max(line.last, seconds + offset)
+        return offset, replace(line, last=last, floor=floor, lowest=lowest)
+    if lowest > floor + LAG_LIMIT:
+        offset += lowest - floor
+    last = max(line.last, seconds + offset)
+    return offset, Timeline(line.start, offset, last, floor, math.inf, now + LAG_WINDOW)
+
+
+def restart(line: Timeline) -> Timeline:
+    """The timeline for a source that was opened again: its next item sets the offset."""
+    return replace(line, offset=None)
+
+
+def play_wait(begun: float, first: float, seconds: float, now: float) -> float:
+    """Seconds to wait until an item of a file is due that is played at its natural speed; 0 when it is late.
+
+    ``begun`` is the monotonic time at which the item of presentation time ``first`` was let through.
+    """
+    return max(0.0, begun + (seconds - first) - now)
+
+
+def backoff(attempt: int, chance: float) -> float:
+    """Seconds to wait before reopening for the ``attempt``-th time (from 0): 0.5, 1, 2 … 30, jittered by ±20 %.
+
+    ``chance`` in [0, 1) is the caller's random number.
+    """
+    return float(min(30.0, 0.5 * 2.0 ** min(attempt, 10)) * (0.8 + 0.4 * chance))

@@ -1,0 +1,139 @@
+"""Paints frames: encode once, carry the past along, then a bank and the decoder for whatever style is asked.
+
+All state is here and explicit: the features of the last frame and what its motion is judged on. It is dropped on a cut,
+on another size and by `reset`, and kept when the style changes, because it lies before the bank.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from livestyle.artifacts import Model
+from livestyle.backends import Backend, Graph, Handle, open_backend
+from livestyle.controls import Controls, Mix
+from livestyle.live.flow import FlowEstimator, View
+from livestyle.media import Frame, Pixels
+
+
+class Stylizer:
+    """Turns source frames into painted frames of the same size. Used by one thread."""
+
+    def __init__(self, model: Model, *, backend: str = "auto", precision: str = "auto") -> None:
+        """``backend`` and ``precision`` as in `open_backend`; nothing is compiled before `prepare`."""
+        self._model = model
+        self._backend_name = backend
+        self._precision = precision
+        self._backend: Backend | None = None
+        self._graphs: dict[str, Graph] = {}
+        self._size = (0, 0)
+        self._flow = FlowEstimator()
+        self._seen: Frame | None = None
+        self._features: Handle = None
+        self._view: View | None = None
+        self._mix: Mix = ()
+        self._kernel: dict[str, Handle] = {}
+        self._stages: dict[str, float] = {}
+        self.encodes = 0
+
+    @property
+    def styles(self) -> list[str]:
+        """Names of the styles that can be asked for."""
+        return self._model.styles
+
+    @property
+    def stages(self) -> Mapping[str, float]:
+        """Milliseconds of each stage that the last `paint` ran."""
+        return self._stages
+
+    def prepare(self, width: int, height: int) -> None:
+        """Compile for a picture size, so that the first frame is not late. Raises `BackendError` or `ModelError`."""
+        facts = self._model.manifest
+        padded = tuple(-(-(side + 2 * facts.margin) // facts.multiple) * facts.multiple for side in (width, height))
+        if padded == self._size:
+            return
+        self.close()
+        self._backend = open_backend(self._backend_name, self._model, padded[0], padded[1], self._precision)
+        self._graphs = {name: self._backend.load(name) for name in self._model.manifest.graphs}
+        self._size = (padded[0], padded[1])
+
+    def paint(self, frame: Frame, controls: Controls) -> Frame:
+        """Paint a frame; index, pts and time of capture stay. The same frame object again encodes nothing."""
+        self._stages = {}
+        height, width = frame.pixels.shape[:2]
+        self.prepare(width, height)
+        assert self._backend is not None
+        if frame is not self._seen:
+            self._take(frame, controls.coherence)
+        started = time.perf_counter()
+        kernel = self._choose_kernel(controls.mix)
+        strength = self._backend.upload(np.array([controls.strength], np.float32))
+        painted = self._graphs["bank"](features=self._features, strength=strength, **kernel)["painted"]
+        started = self._clock("bank", started)
+        picture = self._backend.download(self._graphs["decode"](painted=painted)["picture"])[0]
+        margin = self._model.manifest.margin
+        pixels = np.ascontiguousarray(picture[margin : margin + height, margin : margin + width])
+        self._clock("decode", started)
+        return replace(frame, pixels=pixels)
+
+    def _take(self, frame: Frame, coherent: bool) -> None:
+        """Bring the state from the last frame to this one."""
+        assert self._backend is not None
+        started = time.perf_counter()
+        pixels = _pad(frame.pixels, self._model.manifest.margin, self._size)
+        features = self._graphs["encode"](pixels=self._backend.upload(pixels[None]))["features"]
+        self.encodes += 1
+        started = self._clock("encode", started)
+        view = self._flow.view(pixels)
+        if coherent and self._view is not None:
+            motion = self._flow.motion(self._view, view)
+            cut = self._flow.is_cut(self._view, view, motion)
+            started = self._clock("motion", started)
+            if not cut:
+                flow = np.ascontiguousarray(motion.flow.transpose(2, 0, 1)[None])
+                features = self._graphs["blend"](
+                    features=features,
+                    past=self._features,
+                    flow=self._backend.upload(flow),
+                    confidence=self._backend.upload(motion.confidence[None, None]),
+                )["blended"]
+                self._clock("blend", started)
+        self._seen, self._features, self._view = frame, features, view
+
+    def _choose_kernel(self, mix: Mix) -> dict[str, Handle]:
+        """The kernel of a mix on the backend; a switch is this look-up and nothing else."""
+        assert self._backend is not None
+        if mix != self._mix or not self._kernel:
+            kernel = self._model.mix_kernels(mix)
+            self._kernel = {
+                "weight": self._backend.upload(kernel.weight),
+                "bias": self._backend.upload(kernel.bias),
+            }
+            self._mix = mix
+        return self._kernel
+
+    def reset(self) -> None:
+        """Forget the past: after a seek, a stall or another source."""
+        self._seen, self._features, self._view = None, None, None
+
+    def close(self) -> None:
+        """Release the backend. May be called twice; `paint` opens it again."""
+        self.reset()
+        self._kernel, self._graphs, self._size = {}, {}, (0, 0)
+        if self._backend is not None:
+            self._backend.close()
+            self._backend = None
+
+    def _clock(self, stage: str, started: float) -> float:
+        now = time.perf_counter()
+        self._stages[stage] = (now - started) * 1e3
+        return now
+
+
+def _pad(pixels: Pixels, margin: int, size: tuple[int, int]) -> Pixels:
+    """Extend to the compiled size (width, height), ``margin`` on the left and top, by mirroring: no seam shows."""
+    height, width = pixels.shape[:2]
+    right, below = size[0] - width - margin, size[1] - height - margin
+    return cv2.copyMakeBorder(pixels, margin, below, margin, right, cv2.BORDER_REFLECT_101).astype(np.uint8, copy=False)

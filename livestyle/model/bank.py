@@ -1,0 +1,76 @@
+"""Style banks: one bare convolution per style between encoder and decoder (StyleBank, CVPR 2017).
+
+"Bare" means no norm and no activation inside, so that a mix of styles is exactly the convolution with the weighted sum
+of their kernels. The contrast of the content is normalised *before* the bank, by an instance norm without parameters;
+kernel and bias then set the statistics of the style.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from livestyle.model.autoencoder import FEATURES, Decoder, Encoder
+
+
+def normalize(features: Tensor) -> Tensor:
+    """Zero mean and unit variance per picture and channel over the whole picture; same shape (N, C, h, w)."""
+    mean = features.mean(dim=(2, 3), keepdim=True)
+    centred = features - mean
+    variance = (centred * centred).mean(dim=(2, 3), keepdim=True)
+    return centred * torch.rsqrt(variance + 1e-5)
+
+
+def apply_bank(features: Tensor, weight: Tensor, bias: Tensor, strength: Tensor) -> Tensor:
+    """Painted features: ``strength * (K ⊗ norm(F) + b) + (1 - strength) * F``.
+
+    ``features`` (N, C, h, w), ``weight`` (C, C, 3, 3), ``bias`` (C,), ``strength`` (1,) in [0, 1]; at strength 0 the
+    decoder gives the auto-encoded picture.
+    """
+    painted = F.conv2d(normalize(features), weight, bias, padding=1)
+    return features + strength * (painted - features)
+
+
+class StyleBank(nn.Module):
+    """The kernels of several styles, kept by name."""
+
+    def __init__(self, styles: Sequence[str]) -> None:
+        super().__init__()
+        self.weights = nn.ParameterDict({name: torch.empty(FEATURES, FEATURES, 3, 3) for name in styles})
+        self.biases = nn.ParameterDict({name: torch.zeros(FEATURES) for name in styles})
+        for weight in self.weights.values():
+            nn.init.kaiming_normal_(weight, nonlinearity="linear")
+
+    @property
+    def styles(self) -> list[str]:
+        return list(self.weights)
+
+    def forward(self, features: Tensor, styles: Sequence[str]) -> Tensor:
+        """Paint picture n of the batch in ``styles[n]``; (N, C, h, w) to the same shape."""
+        normalized = normalize(features)
+        painted = [
+            F.conv2d(normalized[n : n + 1], self.weights[style], self.biases[style], padding=1)
+            for n, style in enumerate(styles)
+        ]
+        return torch.cat(painted)
+
+
+class StyleBankNetwork(nn.Module):
+    """Encoder, banks and decoder as they are trained: one network, two branches (StyleBank, CVPR 2017)."""
+
+    def __init__(self, styles: Sequence[str]) -> None:
+        super().__init__()
+        self.encoder = Encoder()
+        self.bank = StyleBank(styles)
+        self.decoder = Decoder()
+
+    def paint(self, pictures: Tensor, styles: Sequence[str]) -> Tensor:
+        """Stylising branch: picture n in ``styles[n]``; (N, 3, H, W) in [0, 1] to the same shape."""
+        painted: Tensor = self.decoder(self.bank(self.encoder(pictures), styles))
+        return painted
+
+    def reconstruct(self, pictures: Tensor) -> Tensor:
+        """Auto-encoder branch, the bank skipped; (N, 3, H, W) in [0, 1] to the same shape."""
+        reconstructed: Tensor = self.decoder(self.encoder(pictures))
+        return reconstructed

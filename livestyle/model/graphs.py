@@ -1,0 +1,114 @@
+"""The four graphs that run live, and the one place that names their inputs and outputs.
+
+========  =============================================================  ==========================================
+graph     inputs                                                         output
+========  =============================================================  ==========================================
+encode    ``pixels`` u8 (1, H, W, 3)                                     ``features`` f32 (1, C, H/4, W/4)
+blend     ``features``, ``past`` f32 (1, C, h, w);                       ``blended`` f32 (1, C, h, w)
+          ``flow`` f32 (1, 2, h, w); ``confidence`` f32 (1, 1, h, w)
+bank      ``features``; ``weight`` f32 (C, C, 3, 3); ``bias`` f32 (C,);  ``painted`` f32 (1, C, h, w)
+          ``strength`` f32 (1,)
+decode    ``painted``                                                    ``picture`` u8 (1, H, W, 3)
+========  =============================================================  ==========================================
+
+H and W are multiples of 8. Only pixels are bytes, RGB, and all scaling is inside. TensorRT wants the first node of a
+u8 input, and the last of a u8 output, to be the cast; the bank's kernel is an input, so that one graph serves every
+style and mix.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from livestyle.model.autoencoder import FEATURES, MULTIPLE, STRIDE, Decoder, Encoder
+from livestyle.model.bank import apply_bank
+from livestyle.model.motion import blend
+
+
+class Encode(nn.Module):
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        features: Tensor = self.encoder(pixels.float().permute(0, 3, 1, 2) * (1.0 / 255.0))
+        return features
+
+
+class Blend(nn.Module):
+    def forward(self, features: Tensor, past: Tensor, flow: Tensor, confidence: Tensor) -> Tensor:
+        return blend(features, past, flow, confidence)
+
+
+class Bank(nn.Module):
+    def forward(self, features: Tensor, weight: Tensor, bias: Tensor, strength: Tensor) -> Tensor:
+        return apply_bank(features, weight, bias, strength)
+
+
+class Decode(nn.Module):
+    def __init__(self, decoder: Decoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, painted: Tensor) -> Tensor:
+        picture: Tensor = self.decoder(painted)
+        return (picture * 255.0 + 0.5).permute(0, 2, 3, 1).to(torch.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class GraphNames:
+    """Names of a graph's inputs, in the order of its module's ``forward``, and of its one output."""
+
+    inputs: tuple[str, ...]
+    output: str
+
+
+GRAPHS: dict[str, GraphNames] = {
+    "encode": GraphNames(("pixels",), "features"),
+    "blend": GraphNames(("features", "past", "flow", "confidence"), "blended"),
+    "bank": GraphNames(("features", "weight", "bias", "strength"), "painted"),
+    "decode": GraphNames(("painted",), "picture"),
+}
+
+
+def build_graphs(encoder: Encoder, decoder: Decoder) -> dict[str, nn.Module]:
+    """The modules that `GRAPHS` names, ready to run or export."""
+    modules: dict[str, nn.Module] = {
+        "encode": Encode(encoder),
+        "blend": Blend(),
+        "bank": Bank(),
+        "decode": Decode(decoder),
+    }
+    for module in modules.values():
+        module.eval().requires_grad_(False)
+    return modules
+
+
+def make_examples(width: int, height: int, generator: torch.Generator) -> Mapping[str, dict[str, Tensor]]:
+    """Random inputs of each graph at a picture size (multiples of `MULTIPLE`), for export and parity checks."""
+    if width % MULTIPLE or height % MULTIPLE:
+        raise ValueError(f"{width}x{height} is not a multiple of {MULTIPLE}")
+    h, w = height // STRIDE, width // STRIDE
+
+    def draw(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator)
+
+    features = draw(1, FEATURES, h, w)
+    return {
+        "encode": {"pixels": (draw(1, height, width, 3) * 255.0).to(torch.uint8)},
+        "blend": {
+            "features": features,
+            "past": (features + 0.1 * draw(1, FEATURES, h, w)),
+            "flow": draw(1, 2, h, w) * 4.0 - 2.0,
+            "confidence": draw(1, 1, h, w),
+        },
+        "bank": {
+            "features": features,
+            "weight": draw(FEATURES, FEATURES, 3, 3) * 0.1 - 0.05,
+            "bias": draw(FEATURES) - 0.5,
+            "strength": torch.tensor([0.75]),
+        },
+        "decode": {"painted": features},
+    }

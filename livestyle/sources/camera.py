@@ -1,0 +1,236 @@
+"""Cameras: PyAV's v4l2 on Linux (kernel time stamps), OpenCV where that does not serve and on other systems.
+
+MJPG is asked for first: over USB 2 most cameras give 720p at 10 frames a second in YUYV and 30 in MJPG (opencv #9540).
+OpenCV keeps four V4L2 buffers, so its buffer size is set to 1 (virtual_webcam_background PR #31).
+"""
+
+import os
+import stat
+import struct
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from errno import EACCES, EBUSY, ENODEV, ENOENT, EPERM
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import av
+import cv2
+import numpy as np
+from av.container import InputContainer
+
+from livestyle.errors import SourceError, SourceLost
+from livestyle.media import Frame, Pixels, StreamInfo
+from livestyle.sources.demux import Demuxer
+from livestyle.sources.reader import Picture, Reader
+
+DEVICES = Path("/dev")
+OPEN_SECONDS = 10.0  # some need 5 s to the first picture, Windows' Media Foundation longer
+STALL_SECONDS = 3.0  # no picture for this long: unplugged, or the driver hangs
+WIDTH, HEIGHT, FPS = 1280, 720, 30.0  # what call programs expect
+NO_CAMERA = "no camera found: plug one in, or try `--source scene`"
+
+# linux/videodev2.h
+VIDIOC_QUERYCAP = 0x80685600
+CAPABILITY = struct.Struct("16s32s32sIII12x")  # driver, card, bus, version, capabilities, device_caps
+CAP_VIDEO_CAPTURE = 0x00000001
+CAP_VIDEO_CAPTURE_MPLANE = 0x00001000
+CAP_DEVICE_CAPS = 0x80000000
+LOOPBACK_DRIVER = "v4l2 loopback"  # most likely the virtual camera that we write to
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """A camera that is there; ``index`` is the N of ``camera:N``, ``name`` what it calls itself."""
+
+    index: int
+    name: str
+    virtual: bool
+
+
+def list_cameras() -> list[Camera]:
+    """The capture devices of this machine by index, virtual ones included; empty where the system is not Linux."""
+    if sys.platform != "linux":
+        return []
+    indices = sorted(int(path.name[5:]) for path in DEVICES.glob("video*") if path.name[5:].isdigit())
+    return [camera for camera in map(_query, indices) if camera is not None]
+
+
+def first_camera() -> int:
+    """Index of the first camera that is not a virtual one. Raises `SourceError` when Linux knows of none."""
+    if sys.platform != "linux":
+        return 0
+    for camera in list_cameras():
+        if not camera.virtual:
+            return camera.index
+    raise SourceError(NO_CAMERA)
+
+
+class CameraSource:
+    """Camera number ``index``, or the first one that is not virtual (None). Live: the newest picture wins.
+
+    ``size`` (width, height) and ``fps`` are wishes; `info` says what the camera gives. Raises `SourceError` when it
+    cannot be opened, `SourceLost` in `read` when no picture has come for `STALL_SECONDS`.
+    """
+
+    def __init__(
+        self,
+        index: int | None = None,
+        size: tuple[int, int] | None = None,
+        fps: float | None = None,
+        *,
+        cancel: threading.Event | None = None,
+    ) -> None:
+        self._index = first_camera() if index is None else index
+        self._size = size or (WIDTH, HEIGHT)
+        self._fps = fps or FPS
+        self._name = f"camera {self._index}"
+        if sys.platform == "linux":
+            _check_device(self._index)
+        self._reader = Reader(self._name, self._produce)
+        late = f"{self._name} gave no picture for {OPEN_SECONDS:g} s; unplug it and plug it in again"
+        self._info = self._reader.opened(OPEN_SECONDS, late, cancel)
+
+    @property
+    def info(self) -> StreamInfo:
+        """What the camera really gives."""
+        return self._info
+
+    def read(self) -> Frame | None:
+        """The newest frame; None after `interrupt`. Raises `SourceLost` when the camera is gone."""
+        gone = SourceLost(f"{self._name} gave no picture for {STALL_SECONDS:g} s; was it unplugged?")
+        item = self._reader.take(STALL_SECONDS, gone)
+        return item.frame() if isinstance(item, Picture) else None
+
+    def interrupt(self) -> None:
+        """Make `read` return None at once."""
+        self._reader.interrupt()
+
+    def close(self) -> None:
+        """Let the camera go. May be called twice."""
+        self._reader.close()
+
+    def __enter__(self) -> "CameraSource":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # On the reader's thread.
+
+    def _produce(self, reader: Reader) -> None:
+        av.logging.set_level(None)  # FFmpeg would write to the terminal
+        container = self._open_v4l2() if sys.platform == "linux" else None
+        if container is None:
+            self._produce_opencv(reader)
+            return
+        with container:
+            demuxer = Demuxer(container, self._name, live=True)
+            reader.announce(demuxer.info)
+            for item in demuxer:
+                if not reader.offer(item):
+                    return
+
+    def _open_v4l2(self) -> InputContainer | None:
+        """The device through FFmpeg, MJPG if it has that; None if FFmpeg does not get along with it."""
+        wishes = {"video_size": "{}x{}".format(*self._size), "framerate": f"{self._fps:g}"}
+        for options in ({"input_format": "mjpeg", **wishes}, wishes, {}):
+            try:
+                return av.open(
+                    str(DEVICES / f"video{self._index}"), format="v4l2", options=options, timeout=(5.0, STALL_SECONDS)
+                )
+            except av.FFmpegError as error:
+                if error.errno in (EBUSY, EACCES, EPERM, ENOENT, ENODEV):
+                    raise SourceError(_explain(error.errno, self._index)) from error
+        return None
+
+    def _produce_opencv(self, reader: Reader) -> None:
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # OpenCV would write to the terminal
+        device = cv2.VideoCapture(self._index, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)
+        try:
+            # The format first: DirectShow and V4L2 take size and rate from it.
+            device.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+            device.set(cv2.CAP_PROP_FRAME_WIDTH, self._size[0])
+            device.set(cv2.CAP_PROP_FRAME_HEIGHT, self._size[1])
+            device.set(cv2.CAP_PROP_FPS, self._fps)
+            device.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+            if not device.isOpened():
+                raise SourceError(_explain(None, self._index))
+            self._read_opencv(device, reader)
+        finally:
+            device.release()
+
+    def _read_opencv(self, device: cv2.VideoCapture, reader: Reader) -> None:
+        index = 0
+        started = time.monotonic()
+        while not reader.stopping:
+            given, bgr = device.read()
+            captured = time.monotonic()
+            if not given:
+                raise SourceLost(f"{self._name} gives no pictures any more; was it unplugged?")
+            if index == 0:
+                rate = device.get(cv2.CAP_PROP_FPS)
+                fps = Fraction(rate if 0 < rate <= 240 else self._fps).limit_denominator(1001)
+                reader.announce(StreamInfo(bgr.shape[1], bgr.shape[0], fps, live=True))
+                started = captured
+            pts = round((captured - started) * 1000)
+            reader.offer(Picture(partial(_from_bgr, cast(Pixels, bgr)), index, pts, Fraction(1, 1000), captured))
+            index += 1
+
+
+def _from_bgr(bgr: Pixels) -> Pixels:
+    return np.ascontiguousarray(bgr[:, :, ::-1])
+
+
+def _query(index: int) -> Camera | None:
+    """The camera behind /dev/videoN; None if it is none (many cameras have a second node for metadata)."""
+    import fcntl  # not on Windows
+
+    answer = bytearray(CAPABILITY.size)
+    try:
+        device = os.open(DEVICES / f"video{index}", os.O_RDWR | os.O_NONBLOCK)
+    except OSError as error:
+        # One that is there and may not be opened is better named than hidden: opening it says what to do.
+        return Camera(index, "not accessible", virtual=False) if error.errno in (EACCES, EPERM, EBUSY) else None
+    try:
+        fcntl.ioctl(device, VIDIOC_QUERYCAP, answer)
+    except OSError:
+        return None
+    finally:
+        os.close(device)
+    driver, card, _, _, capabilities, own = CAPABILITY.unpack(answer)
+    own = own if capabilities & CAP_DEVICE_CAPS else capabilities
+    if not own & (CAP_VIDEO_CAPTURE | CAP_VIDEO_CAPTURE_MPLANE):
+        return None
+    return Camera(index, _text(card), virtual=_text(driver) == LOOPBACK_DRIVER)
+
+
+def _text(field: bytes) -> str:
+    return field.split(b"\0")[0].decode(errors="replace")
+
+
+def _check_device(index: int) -> None:
+    path = DEVICES / f"video{index}"
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise SourceError(_explain(error.errno, index)) from error
+    if not stat.S_ISCHR(mode):
+        raise SourceError(f"{path} is not a camera")
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise SourceError(_explain(EACCES, index))
+    if _query(index) is None:
+        raise SourceError(f"{path} gives no pictures (it is no camera); `livestyle doctor` lists those that do")
+
+
+def _explain(errno: int | None, index: int) -> str:
+    if errno == EBUSY:
+        return f"camera {index} is used by another program; close that one first"
+    if errno in (EACCES, EPERM):
+        return f"no permission to open camera {index}: run `sudo usermod -aG video $USER`, then log in again"
+    if errno in (ENOENT, ENODEV):
+        return f"there is no camera {index}: plug one in, or try `--source scene`; `livestyle doctor` lists cameras"
+    return f"camera {index} cannot be opened: is it plugged in, allowed, and not used by another program?"

@@ -1,0 +1,194 @@
+"""An open FFmpeg container, through PyAV, into pictures and packets of sound with time stamps that can be trusted."""
+
+from __future__ import annotations  # av.Packet is generic for type checkers only
+
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import partial
+from itertools import chain
+from typing import cast
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.stream import Disposition, Stream
+from av.video.stream import VideoStream
+
+from livestyle.errors import SourceError, SourceLost
+from livestyle.media import AudioInfo, AudioPacket, Pixels, StreamInfo
+from livestyle.sources.reader import Picture
+from livestyle.sources.timeline import Timeline, Track
+
+FALLBACK_FPS = Fraction(30)  # where the container does not say, or says 1000 as FLV without metadata does
+HIGHEST_FPS = 240
+BAD_PACKETS = 250  # one after another, without a picture between them: about 8 s of video that cannot be decoded
+
+
+class Demuxer:
+    """Iterates over the pictures and the sound of an open container, which it does not close.
+
+    ``name`` is how messages call it, ``live`` as in `StreamInfo`. The first picture is at pts 0. Packets that cannot be
+    decoded are passed over, `BAD_PACKETS` of them in a row end in `SourceLost`, as does a container that stops giving.
+    Raises `SourceError` when there is no video in it.
+    """
+
+    def __init__(self, container: InputContainer, name: str, live: bool) -> None:
+        self._container = container
+        self._name = name
+        self._live = live
+        self._bad = 0
+        self._index = 0
+        self._captured = 0.0
+        self._video = _choose_video(container, name)
+        # SLICE: every thread of FRAME adds one frame of delay.
+        self._video.thread_type = "SLICE" if live else "AUTO"
+        fps = _frame_rate(self._video)
+        self._timeline = Timeline(live)
+        time_base = self._video.time_base or Fraction(1, 1000)
+        self._track = Track(self._timeline, time_base, round(1 / fps / time_base))
+        self._sound = next(iter(container.streams.audio), None)
+        audio = _audio_info(self._sound)
+        if audio is None:
+            self._sound = None
+        else:
+            self._sound_track = Track(self._timeline, audio.time_base, round(Fraction(1, 50) / audio.time_base))
+        self._items = self._decode()
+        frames = None if live else self._video.frames or None
+        self.info = StreamInfo(*self._size(), fps, live, audio, frames)
+
+    def __iter__(self) -> Iterator[Picture | AudioPacket]:
+        return self._items
+
+    def _size(self) -> tuple[int, int]:
+        """(width, height), of a file after its rotation, for which the first picture has to be decoded."""
+        if self._live and self._video.width and self._video.height:
+            return self._video.width, self._video.height
+        seen: list[Picture | AudioPacket] = []
+        for item in self._items:
+            seen.append(item)
+            if isinstance(item, Picture):
+                self._items = chain(seen, self._items)
+                height, width = item.render().shape[:2]
+                return width, height
+        raise SourceError(f"{self._name} holds no picture that can be decoded")
+
+    def _decode(self) -> Iterator[Picture | AudioPacket]:
+        early: list[av.Packet[AudioStream]] = []  # sound that came before the first picture, which sets the clock
+        for packet in self._packets():
+            if packet.stream is not self._video:
+                sound = cast("av.Packet[AudioStream]", packet)
+                if packet.size and self._timeline.shift is None:
+                    early.append(sound)
+                elif packet.size:
+                    yield self._audio_packet(sound)
+                continue
+            for image in self._images(cast("av.Packet[VideoStream]", packet)):
+                if self._timeline.shift is None:
+                    self._timeline.start((_stamp(image) or 0) * self._track.time_base)
+                    yield from self._audible(early)
+                yield self._picture(image)
+
+    def _packets(self) -> Iterator[av.Packet[Stream]]:
+        streams = [stream for stream in (self._video, self._sound) if stream is not None]
+        packets = self._container.demux(*streams)
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.error.InvalidDataError as error:
+                self._count_bad(error)
+                packets = self._container.demux(*streams)  # the old one ended by raising
+                continue
+            except av.FFmpegError as error:
+                raise SourceLost(f"{self._name} stopped: {_reason(error)}") from error
+            self._captured = time.monotonic()
+            if packet is None:
+                break
+            yield packet
+        if self._live:
+            raise SourceLost(f"{self._name} ended")
+
+    def _images(self, packet: av.Packet[VideoStream]) -> list[av.VideoFrame]:
+        try:
+            images = packet.decode()
+        except av.FFmpegError as error:
+            self._count_bad(error)
+            return []
+        if images:
+            self._bad = 0
+        return images
+
+    def _count_bad(self, error: av.FFmpegError) -> None:
+        self._bad += 1
+        if self._bad > BAD_PACKETS:
+            raise SourceLost(f"{self._name} gave {self._bad} packets in a row that cannot be decoded") from error
+
+    def _picture(self, image: av.VideoFrame) -> Picture:
+        pts = self._track.mend(_stamp(image), image.duration, self._captured)
+        picture = Picture(partial(_to_rgb, image), self._index, pts, self._track.time_base, self._captured)
+        self._index += 1
+        return picture
+
+    def _audible(self, early: list[av.Packet[AudioStream]]) -> Iterator[AudioPacket]:
+        """The sound before the first picture: a file keeps it at negative pts, live nobody could ever show it."""
+        for packet in early:
+            sound = self._audio_packet(packet)
+            if not self._live or sound.pts >= 0:
+                yield sound
+
+    def _audio_packet(self, packet: av.Packet[AudioStream]) -> AudioPacket:
+        stamp = packet.dts if packet.pts is None else packet.pts
+        pts = self._sound_track.mend(stamp, packet.duration, self._captured)
+        return AudioPacket(bytes(packet), pts, packet.duration or 0, self._sound_track.time_base)
+
+
+def _choose_video(container: InputContainer, name: str) -> VideoStream:
+    kind = container.format.name
+    if kind == "tty":  # FFmpeg draws any .txt as the screen of a terminal
+        raise SourceError(f"{name} is a text, not a video")
+    if kind == "image2" or kind.endswith("_pipe"):
+        raise SourceError(f"{name} is a picture, not a video; paint it with `livestyle stylize`")
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None:
+            return stream
+    if container.streams.audio:
+        raise SourceError(f"{name} has sound but no video that can be decoded")
+    raise SourceError(f"{name} has no video that can be decoded")
+
+
+def _frame_rate(stream: VideoStream) -> Fraction:
+    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+        if rate and 0 < rate <= HIGHEST_FPS:
+            return Fraction(rate)
+    return FALLBACK_FPS
+
+
+def _audio_info(stream: AudioStream | None) -> AudioInfo | None:
+    if stream is None or stream.codec_context is None or not stream.codec_context.sample_rate:
+        return None
+    context = stream.codec_context
+    extradata = bytes(context.extradata) if context.extradata else None
+    time_base = stream.time_base or Fraction(1, context.sample_rate)
+    return AudioInfo(context.codec.canonical_name, context.sample_rate, context.layout.name, extradata, time_base)
+
+
+def _stamp(image: av.VideoFrame) -> int | None:
+    return image.dts if image.pts is None else image.pts
+
+
+def _to_rgb(image: av.VideoFrame) -> Pixels:
+    pixels = cast(Pixels, image.to_ndarray(format="rgb24"))
+    # The display matrix of phones, in degrees anticlockwise; it never says anything but quarter turns.
+    turns = round(image.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+
+
+def _reason(error: av.FFmpegError) -> str:
+    """Why a running stream broke, in words. The read timeout is `ExitError`, which is not an `OSError`."""
+    if isinstance(error, av.error.ExitError | av.error.TimeoutError):
+        return "nothing came any more"
+    # How nginx-rtmp and a publisher in `listen` say goodbye: EIO or EPIPE, never an end of file.
+    if isinstance(error, av.error.OSError | av.error.BrokenPipeError | av.error.ConnectionResetError):
+        return "the other side hung up"
+    return str(error.strerror).lower()

@@ -1,0 +1,92 @@
+"""Photos and paintings for training, from any two folders."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from livestyle.errors import ConfigError
+from livestyle.pictures import read_picture
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+PHOTO_SIDE = 384  # short side at which photos are kept in memory, pixels
+STYLE_SIDE = 384  # short side of a painting when its statistics are taken, as in the quality metric
+HOLD_OUT = 8  # one photo in so many is kept out of training, for measuring
+
+
+def resize_short_side(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Scale so that the short side is ``side`` pixels, keeping the aspect ratio."""
+    height, width = picture.shape[:2]
+    scale = side / min(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return cv2.resize(picture, size, interpolation=how).astype(np.uint8)
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """All pictures directly in a folder, sorted by name. Raises `ConfigError` when there are none."""
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is not a folder of pictures")
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not found:
+        raise ConfigError(f"no pictures in {folder} (looked for {', '.join(sorted(SUFFIXES))})")
+    return found
+
+
+def split_photos(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """(training, held out): every eighth photo by sorted order is held out when there are at least 64."""
+    if len(paths) < 8 * HOLD_OUT:
+        return list(paths), []
+    held = [path for index, path in enumerate(paths) if index % HOLD_OUT == 0]
+    return [path for index, path in enumerate(paths) if index % HOLD_OUT], held
+
+
+def load_style(path: Path) -> Tensor:
+    """A painting as (1, 3, H, W) float32 in [0, 1], short side `STYLE_SIDE`. Raises `ConfigError` when tiny."""
+    picture = read_picture(path)
+    if min(picture.shape[:2]) < 64:
+        raise ConfigError(
+            f"{path} is only {picture.shape[1]}x{picture.shape[0]}: a painting needs at least 64x64 pixels"
+        )
+    return to_tensor(resize_short_side(picture, STYLE_SIDE))[None]
+
+
+def to_tensor(picture: NDArray[np.uint8]) -> Tensor:
+    """(H, W, 3) uint8 to (3, H, W) float32 in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).float() / 255.0
+
+
+def to_picture(tensor: Tensor) -> NDArray[np.uint8]:
+    """(3, H, W) in [0, 1] to (H, W, 3) uint8."""
+    scaled = tensor.detach().clamp(0.0, 1.0).mul(255.0).add(0.5)
+    return scaled.byte().permute(1, 2, 0).contiguous().numpy()
+
+
+class Crops:
+    """Random square crops of photos, at random scale and mirrored, drawn from one generator (exactly resumable)."""
+
+    def __init__(self, photos: Sequence[Path], generator: np.random.Generator) -> None:
+        self._generator = generator
+        self._photos = [self._load(path) for path in photos]
+
+    def _load(self, path: Path) -> NDArray[np.uint8]:
+        return resize_short_side(read_picture(path), PHOTO_SIDE)
+
+    def draw(self, count: int, size: int) -> Tensor:
+        """(count, 3, size, size) float32 in [0, 1]; the photos' short side is between max(size, 256) and 384."""
+        return torch.stack([to_tensor(self._draw_one(size)) for _ in range(count)])
+
+    def _draw_one(self, size: int) -> NDArray[np.uint8]:
+        draw = self._generator
+        photo = self._photos[int(draw.integers(len(self._photos)))]
+        side = draw.uniform(max(size, 256), PHOTO_SIDE)
+        window = min(round(size * PHOTO_SIDE / side), PHOTO_SIDE)
+        top = int(draw.integers(photo.shape[0] - window + 1))
+        left = int(draw.integers(photo.shape[1] - window + 1))
+        crop = photo[top : top + window, left : left + window]
+        crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA).astype(np.uint8)
+        return crop[:, ::-1] if draw.random() < 0.5 else crop

@@ -1,0 +1,299 @@
+"""``livestyle train``: joint training of an auto-encoder and the banks of several paintings.
+
+A run lives in one folder: ``config.json`` (everything that made it), ``checkpoint.pt`` (exact resume), ``loss.csv``,
+``loss.png`` and ``samples/`` sheets of held-out photos.
+"""
+
+import csv
+import math
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import safetensors.torch
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from livestyle.artifacts import Model
+from livestyle.controls import find_name
+from livestyle.errors import ConfigError
+from livestyle.model.bank import StyleBankNetwork
+from livestyle.pictures import read_picture, write_picture
+from livestyle.train.checkpoint import load_checkpoint, save_checkpoint
+from livestyle.train.data import (
+    Crops,
+    list_pictures,
+    load_style,
+    resize_short_side,
+    split_photos,
+    to_picture,
+    to_tensor,
+)
+from livestyle.train.stylebank import BLIND, Judge, measure_gradient, reconstruct_step, shared_parameters, stylise_step
+from livestyle.train.vgg import load_vgg
+
+LOG_EVERY = 20  # steps
+SAVE_SECONDS = 180.0
+DEFAULT_STEPS = 12_000
+CURVES = ("content", "style", "variation", "grid", "instability", "border", "reconstruction")
+
+
+def computes_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 itself; where it only emulates that, float32 is faster."""
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+
+
+class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that makes a run; kept with the weights."""
+
+    photos: str
+    styles: str
+    names: tuple[str, ...]
+    steps: int
+    batch: int = 4
+    crop: int = 128  # pixels
+    learning_rate: float = 2e-3
+    stylise_steps: int = 2  # T: stylising steps to one auto-encoder step
+    balance: float = 1.0  # lambda: auto-encoder gradient over stylising gradient
+    style_weight: float = 1.0
+    variation_weight: float = 1.0
+    grid_weight: float = 2000.0
+    stability_weight: float = 50.0
+    stability_ramp: int = 1500  # steps until the stability term has its full weight: at once, it would starve styles
+    sample_every: int = 500
+    half: bool = msgspec.field(default_factory=computes_bfloat16)  # VGG in bfloat16
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "stylise_steps", "sample_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name.replace('_', '-')} is {getattr(self, name)}: it must be at least 1")
+        if self.crop < 64 or self.crop % 8:
+            raise ConfigError(f"crop is {self.crop}: it must be a multiple of 8 and at least 64")
+        if not self.names:
+            raise ConfigError("no style is given")
+
+
+def train(folder: Path, settings: Mapping[str, object], *, resume: bool, start: Path | None, vgg: Path | None) -> None:
+    """``livestyle train``: begin the run in ``folder``, or go on with it; settings of None keep their default.
+
+    Ctrl-C and SIGTERM save before they stop. ``start`` is a run or a model folder to take the first weights from.
+    Raises `ConfigError` or `ModelError`.
+    """
+    given = {key: value for key, value in settings.items() if value is not None}
+    kept: dict[str, object] = {}
+    exists = (folder / "checkpoint.pt").is_file()
+    if resume and not exists:
+        raise ConfigError(f"there is no run to resume in {folder}")
+    if exists and not resume:
+        raise ConfigError(f"{folder} already holds a run: give --resume, or another --out")
+    if resume:
+        kept = dict(load_checkpoint(folder / "checkpoint.pt")["config"])
+    try:
+        merged = {"steps": DEFAULT_STEPS, **kept, **given}
+        if "names" not in merged and "styles" in merged:
+            merged["names"] = [path.stem for path in list_pictures(Path(str(merged["styles"])))]
+        config = msgspec.convert(merged, TrainConfig, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{error}: give --photos and --paintings") from error
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    Run(folder, config, vgg=vgg, initial=start).train()
+
+
+class Run:
+    """One training run: network, optimiser, random states and logs."""
+
+    def __init__(self, folder: Path, config: TrainConfig, *, vgg: Path | None, initial: Path | None) -> None:
+        """Open or resume the run in ``folder``. ``initial`` is a run or an exported model to start from."""
+        self.folder = folder
+        self.config = config
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "samples").mkdir(exist_ok=True)
+        torch.manual_seed(config.seed)
+        self._torch_random = torch.Generator().manual_seed(config.seed)
+        self._numpy_random = np.random.default_rng(config.seed)
+        self.network = StyleBankNetwork(config.names)
+        self.step = 0
+        self.minutes = 0.0
+        self._gradient_size = 0.0
+        self._optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate)
+        if (folder / "checkpoint.pt").is_file():
+            self._restore(load_checkpoint(folder / "checkpoint.pt"))
+        elif initial is not None:
+            own = self.network.state_dict()
+            given = read_weights(initial)
+            self.network.load_state_dict({name: given.get(name, own[name]) for name in own})
+        training, held_out = split_photos(list_pictures(Path(config.photos)))
+        self._crops = Crops(training, self._numpy_random)
+        self._samples = [_load_sample(path) for path in (held_out or training)[:: max(1, len(held_out) // 3)][:3]]
+        paintings = {path.stem: path for path in list_pictures(Path(config.styles))}
+        chosen = {name: load_style(paintings[find_name(name, paintings, "painting")]) for name in config.names}
+        self._judge = Judge(load_vgg(vgg), chosen, half=config.half)
+        (folder / "config.json").write_bytes(msgspec.json.format(msgspec.json.encode(config), indent=2))
+
+    def train(self) -> None:
+        """Run to the last step, saving on the way; safe to interrupt at any time."""
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        window: dict[str, list[float]] = {name: [] for name in CURVES}
+        saved = time.monotonic()
+        with Progress(*columns) as progress:
+            task = progress.add_task("training", total=self.config.steps, completed=self.step)
+            try:
+                while self.step < self.config.steps:
+                    started = time.monotonic()
+                    for name, value in self._advance().items():
+                        window[name].append(value)
+                    self.minutes += (time.monotonic() - started) / 60.0
+                    if self.step % LOG_EVERY == 0 or self.step == self.config.steps:
+                        self._log(window)
+                        progress.update(task, completed=self.step, description=_describe(window))
+                        window = {name: [] for name in CURVES}
+                    if self.step % self.config.sample_every == 0:
+                        self.write_samples()
+                    if time.monotonic() - saved > SAVE_SECONDS:
+                        self.save()
+                        saved = time.monotonic()
+            finally:
+                self.save()
+        self.write_samples()
+        plot_curves(self.folder / "loss.csv", self.folder / "loss.png")
+
+    def _advance(self) -> dict[str, float]:
+        config = self.config
+        for group in self._optimizer.param_groups:
+            group["lr"] = config.learning_rate * _anneal(self.step, config.steps)
+        self._optimizer.zero_grad(set_to_none=True)
+        if self.step % (config.stylise_steps + 1) < config.stylise_steps:
+            crops = self._crops.draw(config.batch, config.crop + 2 * BLIND)
+            terms = stylise_step(
+                self.network,
+                self._judge,
+                crops,
+                self._draw_styles(config.batch),
+                self._torch_random,
+                style_weight=config.style_weight,
+                variation_weight=config.variation_weight,
+                grid_weight=config.grid_weight,
+                stability_weight=config.stability_weight * min(1.0, self.step / max(1, config.stability_ramp)),
+            )
+            self._gradient_size = measure_gradient(shared_parameters(self.network))
+        else:
+            crops = self._crops.draw(2 * config.batch, config.crop)
+            loss = reconstruct_step(self.network, crops, gradient_size=self._gradient_size, balance=config.balance)
+            terms = {"reconstruction": loss}
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
+        self._optimizer.step()
+        self.step += 1
+        return terms
+
+    def _draw_styles(self, count: int) -> list[str]:
+        """Styles for a batch, without repeats while there are enough."""
+        names = self.config.names
+        order: list[str] = []
+        while len(order) < count:
+            order += [names[i] for i in self._numpy_random.permutation(len(names))]
+        return order[:count]
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        state = {
+            "config": msgspec.to_builtins(self.config),
+            "network": self.network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "step": self.step,
+            "minutes": self.minutes,
+            "gradient_size": self._gradient_size,
+            "torch_random": self._torch_random.get_state(),
+            "numpy_random": msgspec.json.encode(self._numpy_random.bit_generator.state).decode(),
+        }
+        save_checkpoint(self.folder / "checkpoint.pt", state)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        if tuple(state["config"]["names"]) != self.config.names:
+            raise ConfigError(
+                f"the run in {self.folder} trains {', '.join(state['config']['names'])}: "
+                "give the same styles or another --out"
+            )
+        self.network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+        self.minutes = state["minutes"]
+        self._gradient_size = state["gradient_size"]
+        self._torch_random.set_state(state["torch_random"])
+        self._numpy_random.bit_generator.state = msgspec.json.decode(state["numpy_random"])
+
+    def write_samples(self) -> None:
+        """A sheet of held-out photos: original, auto-encoded, then each style."""
+        rows = []
+        with torch.no_grad():
+            for photo in self._samples:
+                painted = [self.network.paint(photo, [name])[0] for name in self.config.names]
+                rows.append(
+                    np.hstack([to_picture(t) for t in (photo[0], self.network.reconstruct(photo)[0], *painted)])
+                )
+        write_picture(self.folder / "samples" / f"{self.step:06d}.png", np.vstack(rows))
+
+    def _log(self, window: dict[str, list[float]]) -> None:
+        path = self.folder / "loss.csv"
+        fresh = not path.exists()
+        with open(path, "a", newline="") as file:
+            writer = csv.writer(file)
+            if fresh:
+                writer.writerow(["step", "minutes", *CURVES])
+            means = [f"{np.mean(window[name]):.5f}" if window[name] else "" for name in CURVES]
+            writer.writerow([self.step, f"{self.minutes:.2f}", *means])
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Parameters by name, of the run or the exported model in ``folder``. Raises `ConfigError` or `ModelError`."""
+    if not (folder / "manifest.json").is_file():
+        return dict(load_checkpoint(folder / "checkpoint.pt")["network"])
+    model = Model(folder)
+    weights = safetensors.torch.load_file(model.autoencoder_path())
+    for style in model.styles:
+        kernel = model.read_kernel(style)
+        weights[f"bank.weights.{style}"] = torch.from_numpy(kernel.weight)
+        weights[f"bank.biases.{style}"] = torch.from_numpy(kernel.bias)
+    return weights
+
+
+def _load_sample(path: Path) -> Tensor:
+    picture = resize_short_side(read_picture(path), 256)
+    return to_tensor(picture[:256, :256])[None]
+
+
+def _anneal(step: int, steps: int) -> float:
+    """100 steps of warm-up, then a cosine down to 1 % of the learning rate."""
+    warm = min(1.0, (step + 1) / 100.0)
+    return warm * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / steps))))
+
+
+def _describe(window: dict[str, list[float]]) -> str:
+    shown = [f"{name} {np.mean(values):.3f}" for name, values in window.items() if values and name != "variation"]
+    return " ".join(shown)
+
+
+def plot_curves(table: Path, picture: Path) -> None:
+    """Draw the loss table as a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    with open(table, newline="") as file:
+        rows = list(csv.DictReader(file))
+    figure, axes = pyplot.subplots(figsize=(8, 5))
+    for name in CURVES:
+        points = [(int(row["step"]), float(row[name])) for row in rows if row[name]]
+        if points:
+            axes.plot(*zip(*points, strict=True), label=name, linewidth=1)
+    axes.set_yscale("log")
+    axes.set_xlabel("step")
+    axes.legend()
+    figure.savefig(picture, dpi=120)
+    pyplot.close(figure)

@@ -1,0 +1,102 @@
+"""The model folder: what is shipped is whole, and what is damaged is said in one line."""
+
+import shutil
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from livestyle.artifacts import Kernel, Model, find_engines, load_model, read_bank, write_bank
+from livestyle.errors import ConfigError, ModelError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(find_engines() / "live", tmp_path / "live"))
+
+
+def edit_manifest(folder: Path, **changes: object) -> None:
+    path = folder / "manifest.json"
+    path.write_bytes(msgspec.json.encode({**msgspec.json.decode(path.read_bytes()), **changes}))
+
+
+def test_shipped_model_is_whole() -> None:
+    model = load_model()
+    assert len(model.styles) >= 4
+    for style in model.styles:
+        kernel = model.read_kernel(style)
+        assert kernel.weight.dtype == np.float32
+        assert model.bank_bytes(style) <= 160_000
+    assert model.autoencoder_path().is_file()
+
+
+def test_a_mix_is_the_weighted_sum() -> None:
+    model = load_model()
+    first, second = model.styles[:2]
+    mixed = model.mix_kernels(((first, 0.25), (second, 0.75)))
+    expected = 0.25 * model.read_kernel(first).weight + 0.75 * model.read_kernel(second).weight
+    assert np.allclose(mixed.weight, expected, atol=1e-6)
+
+
+def test_an_unknown_style_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'udnie'"):
+        load_model().read_kernel("udni")
+
+
+@pytest.mark.parametrize("name", ["decode.onnx", "banks/udnie.safetensors", "autoencoder.safetensors"])
+def test_a_flipped_byte_is_noticed(folder: Path, name: str) -> None:
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(data)
+
+    def use_everything() -> None:
+        model = Model(folder)
+        model.read_kernel("udnie")
+        model.autoencoder_path()
+
+    with pytest.raises(ModelError, match="damaged"):
+        use_everything()
+
+
+def test_a_missing_graph_is_named(folder: Path) -> None:
+    (folder / "bank.onnx").unlink()
+    with pytest.raises(ModelError, match=r"bank\.onnx cannot be read"):
+        Model(folder)
+
+
+def test_a_folder_without_a_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no model in"):
+        Model(tmp_path)
+
+
+def test_a_manifest_that_is_no_json(folder: Path) -> None:
+    (folder / "manifest.json").write_text("{")
+    with pytest.raises(ModelError, match="is damaged"):
+        Model(folder)
+
+
+def test_a_manifest_of_a_later_format(folder: Path) -> None:
+    edit_manifest(folder, format=999)
+    with pytest.raises(ModelError, match="update livestyle"):
+        Model(folder)
+
+
+def test_a_bank_of_another_profile(tmp_path: Path) -> None:
+    kernel = Kernel(np.zeros((8, 8, 3, 3), np.float32), np.zeros(8, np.float32))
+    write_bank(tmp_path / "x.safetensors", kernel, "studio")
+    with pytest.raises(ModelError, match="profile 'studio'"):
+        read_bank(tmp_path / "x.safetensors", "live", 8)
+
+
+def test_a_bank_of_another_width(tmp_path: Path) -> None:
+    kernel = Kernel(np.zeros((8, 8, 3, 3), np.float32), np.zeros(8, np.float32))
+    write_bank(tmp_path / "x.safetensors", kernel, "live")
+    with pytest.raises(ModelError, match="holds kernels"):
+        read_bank(tmp_path / "x.safetensors", "live", 48)
+
+
+def test_a_bank_that_is_no_bank(tmp_path: Path) -> None:
+    (tmp_path / "x.safetensors").write_text("hello")
+    with pytest.raises(ModelError, match="not a style bank"):
+        read_bank(tmp_path / "x.safetensors", "live", 48)

@@ -1,0 +1,106 @@
+"""``livestyle styles``: the table, its JSON, and the contact sheet."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from livestyle.artifacts import load_model
+from livestyle.cli import main
+from livestyle.contact_sheet import CAPTION, COLUMN, GAP, HEAD, MARGIN, PAPER, TALLEST
+from livestyle.pictures import read_picture, write_picture
+
+
+@pytest.fixture(autouse=True)
+def own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """A cache and a working folder of the test's own, and the log as it was."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    logger = logging.getLogger("livestyle")
+    handlers, level, propagate = list(logger.handlers), logger.level, logger.propagate
+    yield
+    logger.handlers, logger.level, logger.propagate = handlers, level, propagate
+
+
+def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """(exit code, stdout, stderr) of ``livestyle styles``."""
+    with pytest.raises(SystemExit) as exit_:
+        main(["styles", *arguments])
+    return int(exit_.value.code or 0), *capfd.readouterr()
+
+
+def cell(sheet: np.ndarray, column: int, top: int, width: int, height: int) -> np.ndarray:
+    left = MARGIN + column * (COLUMN + GAP)
+    return sheet[top : top + height, left : left + width]
+
+
+def test_the_table_names_every_style(capfd: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capfd)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].split() == ["NAME", "PROFILE", "BYTES"]
+    assert [line.split()[0] for line in lines[1:]] == load_model().styles
+
+
+def test_json_has_name_profile_and_bytes(capfd: pytest.CaptureFixture[str]) -> None:
+    model = load_model()
+    code, out, _ = run(capfd, "--json")
+    assert code == 0
+    expected = [{"name": name, "profile": "live", "bytes": model.bank_bytes(name)} for name in model.styles]
+    assert json.loads(out) == expected
+
+
+def test_the_sheet_shows_the_scene_when_no_picture_is_given(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(capfd, "--sheet", "sheet.png") == (0, "", "")
+    sheet = read_picture(Path("sheet.png"))
+    columns = 1 + len(load_model().styles)
+    height = COLUMN * 9 // 16
+    assert sheet.shape[1] == 2 * MARGIN + columns * COLUMN + (columns - 1) * GAP
+    assert sheet.shape[0] == 2 * MARGIN + HEAD + 3 * (height + CAPTION) + 2 * GAP
+    for edge in (sheet[: MARGIN // 2], sheet[-MARGIN:], sheet[:, :MARGIN], sheet[:, -MARGIN:]):
+        assert (edge == PAPER).all()
+    for column in range(columns):
+        label = sheet[MARGIN : MARGIN + HEAD, MARGIN + column * (COLUMN + GAP) :][:, :COLUMN]
+        assert (label != PAPER).any()
+        for row in range(3):
+            top = MARGIN + HEAD + row * (height + CAPTION + GAP)
+            assert cell(sheet, column, top, COLUMN, height).std() > 10
+
+
+def test_the_sheet_shows_each_picture_beside_its_paintings(capfd: pytest.CaptureFixture[str]) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (TALLEST, COLUMN, 3), np.uint8)
+    wide, tall = noise[:300], noise[:, :100]
+    write_picture(Path("wide.png"), wide)
+    write_picture(Path("tall, with a name that is far too long for the column that it stands in ü.png"), tall)
+    code, out, err = run(capfd, "--sheet", "sheet.png", "wide.png", *map(str, Path().glob("tall*")), "--json")
+    assert (code, err) == (0, "")
+    assert len(json.loads(out)) == len(load_model().styles)
+    sheet = read_picture(Path("sheet.png"))
+    below = MARGIN + HEAD + 300 + CAPTION + GAP
+    assert np.array_equal(cell(sheet, 0, MARGIN + HEAD, COLUMN, 300), wide)
+    assert np.array_equal(cell(sheet, 0, below, 100, TALLEST), tall)
+    assert (cell(sheet, 1, MARGIN + HEAD, COLUMN, 300) != wide).any()
+    assert (cell(sheet, 0, below, COLUMN, TALLEST)[:, 100:] == PAPER).all()
+    assert (sheet[below + TALLEST : below + TALLEST + CAPTION, MARGIN + COLUMN :] == PAPER).all()
+
+
+def test_what_goes_wrong_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    write_picture(Path("a.png"), np.zeros((8, 8, 3), np.uint8))
+    Path("text.png").write_text("no picture")
+    for arguments, code, words in (
+        (["a.png"], 2, "--sheet OUT.png"),
+        (["--sheet", "sheet.mp4"], 2, "known are .png"),
+        (["--sheet", "none/sheet.png"], 1, "there is no folder none"),
+        (["--sheet", "sheet.png", "text.png"], 2, "not a picture"),
+        (["--sheet", "sheet.png", "missing.png"], 2, "no such file"),
+        (["--sheet", "a.png", "a.png"], 2, "would overwrite"),
+    ):
+        got, out, err = run(capfd, *arguments)
+        assert (got, out, err.count("\n")) == (code, "", 1), err
+        assert words in err
+    assert not Path("sheet.png").exists()
