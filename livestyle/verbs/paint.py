@@ -1,0 +1,57 @@
+"""Verbs that paint pictures and videos and show the styles: stylize, styles."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from livestyle.errors import ConfigError
+
+
+def stylize(
+    given: Annotated[Path, typer.Argument(metavar="IN", help="A picture or a video.")],
+    target: Annotated[
+        str, typer.Argument(metavar="OUT", help="A picture, a video, or a folder ending in / for numbered pictures.")
+    ],
+    style: Annotated[str | None, typer.Option(help="A style, or a mix such as a:0.5,b:0.5.")] = None,
+    strength: Annotated[float, typer.Option(metavar="0..1", help="How much of the painting shows.")] = 1.0,
+    coherence: Annotated[
+        bool, typer.Option("--coherence/--no-coherence", help="Keep a video's painting steady from frame to frame.")
+    ] = True,
+    backend: Annotated[str, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto or f32.")] = "auto",
+    size: Annotated[str | None, typer.Option(metavar="WxH", help="Size of the result; the source's otherwise.")] = None,
+) -> None:
+    """Paint a picture or a video; a video keeps its sound."""
+    from livestyle.artifacts import load_model
+    from livestyle.stylize import make_job
+    from livestyle.stylize import stylize as paint
+
+    model = load_model()
+    options = {"strength": strength, "coherence": coherence, "backend": backend, "precision": precision, "size": size}
+    paint(model, given, target, make_job(model, style, **options))  # type: ignore[arg-type]
+
+
+def styles(
+    pictures: Annotated[
+        list[Path] | None, typer.Argument(metavar="[PICTURE]...", help="For the sheet; the rendered scene otherwise.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="OUT.png", help="Paint pictures in every style and lay them out on a sheet.")
+    ] = None,
+) -> None:
+    """List the styles, or show what they do on a contact sheet."""
+    import json
+
+    from livestyle.artifacts import load_model
+    from livestyle.styles import format_table, list_styles, write_sheet
+
+    model = load_model()
+    if pictures and sheet is None:
+        raise ConfigError("pictures are for the contact sheet: give --sheet OUT.png too")
+    if sheet is not None:
+        write_sheet(model, sheet, pictures or [])
+    if as_json or sheet is None:
+        rows = list_styles(model)
+        typer.echo(json.dumps(rows, indent=2) if as_json else format_table(rows))

@@ -1,0 +1,32 @@
+"""Verbs on a pair of pictures: analogy."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from livestyle.terminal import needing_torch
+
+
+def analogy(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A picture.")],
+    b: Annotated[
+        Path, typer.Argument(metavar="B", help="A picture that shows the same kind of thing in another look.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for A', B, both fields and refined versions.")],
+    mode: Annotated[
+        str, typer.Option(help="photo-to-style, style-to-style, style-to-photo or photo-to-photo.")
+    ] = "photo-to-style",
+    levels: Annotated[int, typer.Option(help="Feature levels from the coarsest, 1 to 5.")] = 5,
+    size: Annotated[int, typer.Option(help="Longest side in pixels.")] = 448,
+    one_way: Annotated[bool, typer.Option("--one-way", help="Only A to B: half the time.")] = False,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    vgg: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="VGG-16 weights; livestyle[train] brings them.")
+    ] = None,
+) -> None:
+    """Exchange the looks of two pictures of like things (Deep Image Analogy; needs livestyle[train])."""
+    with needing_torch():
+        from livestyle.analogy.command import run_analogy
+    for path in run_analogy(a, b, out, mode=mode, levels=levels, size=size, seed=seed, one_way=one_way, vgg=vgg):
+        typer.echo(path)
