@@ -66,6 +66,26 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     training: dict[str, object]
     toolchain: dict[str, str]
 
+    def input_shapes(self, graph: str, width: int, height: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of a graph's inputs for pictures of ``width`` x ``height`` (multiples of ``multiple``), in order."""
+        maps = (height // self.stride, width // self.stride)
+        shapes: dict[str, tuple[int, ...]] = {
+            "pixels": (1, height, width, 3),
+            "flow": (1, 2, *maps),
+            "confidence": (1, 1, *maps),
+            "weight": (self.channels, self.channels, 3, 3),
+            "bias": (self.channels,),
+            "strength": (1,),
+        }
+        return {key: shapes.get(key, (1, self.channels, *maps)) for key in self.graphs[graph].inputs}
+
+    def pad_size(self, width: int, height: int) -> tuple[int, int]:
+        """The size that graphs run at for pictures of ``width`` x ``height``: margin added, rounded up."""
+        return (
+            -(-(width + 2 * self.margin) // self.multiple) * self.multiple,
+            -(-(height + 2 * self.margin) // self.multiple) * self.multiple,
+        )
+
 
 class Kernel(msgspec.Struct, frozen=True):
     """The convolution of one style or of a mix: ``weight`` float32 (C, C, 3, 3), ``bias`` float32 (C,)."""
