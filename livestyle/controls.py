@@ -15,19 +15,39 @@ Mix = tuple[tuple[str, float], ...]  # (style, weight), weights > 0 that sum to 
 
 BLEND_STEP = 0.1
 STRENGTH_STEP = 0.1
+LONGEST_MORPH = 60.0  # s
+SHAPES = ("left", "right", "top", "bottom", "circle")  # masks that need no file; four fractions x,y,w,h are another
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of the picture in styles of its own, laid over what is listed before it.
+
+    ``mask`` is one of `SHAPES`, a rectangle ``x,y,w,h`` in fractions of the picture, or the name of a mask that was
+    given at the start. ``share`` in [0, 1] is how far it covers what is below.
+    """
+
+    mask: str
+    mix: Mix
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Controls:
     """The state that the user steers. ``mix`` holds the styles in use; one entry of weight 1 is a plain style.
 
-    ``strength`` in [0, 1] mixes the painting with the auto-encoded picture, ``coherence`` turns the motion stage on,
+    ``regions`` lie over it in their order. ``strength`` in [0, 1] mixes the painting with the auto-encoded picture,
+    ``morph`` is how many seconds another choice of styles takes to show in full, ``keep_colors`` gives the painting the
+    colours of its source. ``coherence`` turns the motion stage on,
     ``paused`` freezes the source picture (switching styles still repaints it), ``bypass`` passes frames unpainted.
     ``snapshots`` counts the pictures asked for; ``stopping`` ends the session.
     """
 
     mix: Mix
+    regions: tuple[Region, ...] = ()
     strength: float = 1.0
+    morph: float = 0.0
+    keep_colors: bool = False
     coherence: bool = True
     paused: bool = False
     bypass: bool = False
@@ -74,6 +94,50 @@ def format_mix(mix: Mix) -> str:
     return ",".join(f"{name}:{weight:.2f}" for name, weight in mix)
 
 
+def format_regions(regions: Iterable[Region]) -> str:
+    """Regions for people: ``left=udnie circle=scream``, or ``off``."""
+    return " ".join(f"{region.mask}={format_mix(region.mix)}" for region in regions) or "off"
+
+
+def parse_region(text: str, styles: Sequence[str], masks: Sequence[str] = ()) -> Region:
+    """Read ``MASK=STYLE``, the style perhaps a mix, where ``masks`` are known beside `SHAPES`. Raises `ConfigError`."""
+    mask, equals, style = text.rpartition("=")
+    if not equals:
+        raise ConfigError(f"region {text!r} is not of the form MASK=STYLE, such as left=NAME")
+    return Region(find_mask(mask, masks), parse_mix(style, styles))
+
+
+def find_mask(name: str, masks: Sequence[str] = ()) -> str:
+    """The mask that ``name`` names: one of ``masks``, a shape, or a rectangle. Raises `ConfigError`."""
+    if name in masks:
+        return name
+    plain = name.replace(" ", "")
+    if read_rectangle(plain) is not None:
+        return plain
+    return find_name(plain, (*SHAPES, *masks), "mask (or rectangle x,y,w,h)")
+
+
+def read_rectangle(text: str) -> tuple[float, float, float, float] | None:
+    """(x, y, width, height) in fractions of the picture; None for another word.
+
+    Raises `ConfigError` for a rectangle that leaves the picture or is empty.
+    """
+    try:
+        x, y, width, height = map(float, text.split(","))
+    except ValueError:
+        return None
+    if not (0.0 <= x <= 1.0 and 0.0 <= y <= 1.0 and 0.0 < width <= 1.001 - x and 0.0 < height <= 1.001 - y):
+        raise ConfigError(f"rectangle {text!r} leaves the picture or is empty: x,y,w,h are fractions from 0 to 1")
+    return x, y, width, height
+
+
+def add_region(regions: tuple[Region, ...], region: Region) -> tuple[Region, ...]:
+    """``regions`` with one more on top; one of the same mask is replaced where it lies."""
+    if any(other.mask == region.mask for other in regions):
+        return tuple(region if other.mask == region.mask else other for other in regions)
+    return (*regions, region)
+
+
 def _step_style(controls: Controls, styles: Sequence[str], step: int) -> Controls:
     index = (styles.index(controls.style) + step) % len(styles)
     return replace(controls, mix=((styles[index], 1.0),))
@@ -112,6 +176,31 @@ def _choose_style(controls: Controls, styles: Sequence[str], argument: str) -> C
     return replace(controls, mix=parse_mix(argument, styles))
 
 
+def _change_region(controls: Controls, board: "ControlBoard", argument: str) -> Controls:
+    if argument == "off":
+        return replace(controls, regions=())
+    mask, equals, style = argument.rpartition("=")
+    if equals and style.strip() == "off":
+        mask = find_mask(mask, board.masks)
+        return replace(controls, regions=tuple(region for region in controls.regions if region.mask != mask))
+    region = parse_region(argument, board.styles, board.masks)
+    return replace(controls, regions=add_region(controls.regions, region))
+
+
+def check_morph(seconds: float) -> float:
+    """``seconds``, if a morph may take so long. Raises `ConfigError`."""
+    if not 0.0 <= seconds <= LONGEST_MORPH:
+        raise ConfigError(f"a morph of {seconds:g} seconds is outside 0 to {LONGEST_MORPH:g}")
+    return seconds
+
+
+def _read_seconds(argument: str) -> float:
+    try:
+        return check_morph(float(argument))
+    except ValueError:
+        raise ConfigError(f"morph {argument!r} is not a number of seconds") from None
+
+
 def _read_fraction(argument: str, what: str) -> float:
     try:
         value = float(argument)
@@ -141,7 +230,7 @@ class Command:
     """
 
     summary: str
-    apply: Callable[[Controls, Sequence[str], str], Controls]
+    apply: Callable[[Controls, "ControlBoard", str], Controls]
     keys: tuple[str, ...] = ()
     argument: str = ""
 
@@ -149,14 +238,30 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "style": Command(
         "paint in a style (name or number) or a mix such as a:0.5,b:0.5",
-        _choose_style,
+        lambda c, b, a: _choose_style(c, b.styles, a),
         tuple("123456789"),
         "NAME",
     ),
-    "next": Command("next style", lambda c, s, _: _step_style(c, s, 1), ("n",)),
-    "previous": Command("previous style", lambda c, s, _: _step_style(c, s, -1), ("p",)),
-    "blend-more": Command("blend towards the next style", lambda c, s, _: _shift_blend(c, s, BLEND_STEP), ("right",)),
-    "blend-less": Command("blend back to the previous", lambda c, s, _: _shift_blend(c, s, -BLEND_STEP), ("left",)),
+    "next": Command("next style", lambda c, b, _: _step_style(c, b.styles, 1), ("n",)),
+    "previous": Command("previous style", lambda c, b, _: _step_style(c, b.styles, -1), ("p",)),
+    "blend-more": Command(
+        "blend towards the next style", lambda c, b, _: _shift_blend(c, b.styles, BLEND_STEP), ("right",)
+    ),
+    "blend-less": Command(
+        "blend back to the previous", lambda c, b, _: _shift_blend(c, b.styles, -BLEND_STEP), ("left",)
+    ),
+    "region": Command(
+        "paint a part in another style: left=NAME, circle=NAME, x,y,w,h=NAME; left=off or off takes it away",
+        _change_region,
+        (),
+        "MASK=STYLE",
+    ),
+    "morph": Command(
+        "seconds that one style takes to become the next, 0 for at once",
+        lambda c, _, a: replace(c, morph=_read_seconds(a)),
+        (),
+        "SECONDS",
+    ),
     "strength": Command(
         "how much of the painting shows, 0 to 1",
         lambda c, _, a: replace(c, strength=_read_fraction(a, "strength")),
@@ -165,6 +270,12 @@ COMMANDS: dict[str, Command] = {
     ),
     "stronger": Command("more of the painting", lambda c, _, __: _change_strength(c, STRENGTH_STEP), ("up",)),
     "weaker": Command("less of the painting", lambda c, _, __: _change_strength(c, -STRENGTH_STEP), ("down",)),
+    "keep-colors": Command(
+        "paint in the colours of the source: on, off or toggle",
+        lambda c, _, a: replace(c, keep_colors=_read_switch(a, c.keep_colors)),
+        ("k",),
+        "[on|off]",
+    ),
     "coherence": Command(
         "steady video across frames: on, off or toggle",
         lambda c, _, a: replace(c, coherence=_read_switch(a, c.coherence)),
@@ -193,11 +304,15 @@ COMMANDS: dict[str, Command] = {
 class ControlBoard:
     """Holds the one current `Controls` value; any thread reads it and any thread may replace it."""
 
-    def __init__(self, controls: Controls, styles: Sequence[str]) -> None:
-        """``styles`` is the order that numbers and arrows walk through; every style of ``controls`` is in it."""
+    def __init__(self, controls: Controls, styles: Sequence[str], masks: Sequence[str] = ()) -> None:
+        """``styles`` is the order that numbers and arrows walk through; every style of ``controls`` is in it.
+
+        ``masks`` are names of masks that regions may use beside `SHAPES` and rectangles.
+        """
         self._lock = threading.Lock()
         self._controls = controls
-        self.styles = tuple(styles)
+        self.styles: Sequence[str] = tuple(styles)
+        self.masks: Sequence[str] = tuple(masks)
 
     @property
     def controls(self) -> Controls:
@@ -214,7 +329,7 @@ class ControlBoard:
         if not argument and command.argument and not command.argument.startswith("["):
             raise ConfigError(f"command {name!r} needs an argument: {command.argument}")
         with self._lock:
-            self._controls = command.apply(self._controls, self.styles, argument)
+            self._controls = command.apply(self._controls, self, argument)
             return self._controls
 
     def press(self, key: str) -> Controls | None:

@@ -59,6 +59,7 @@ class OpenVinoBackend:
             "pixels": [1, height, width, 3],
             "flow": [1, 2, *maps],
             "confidence": [1, 1, *maps],
+            "mask": [1, 1, *maps],
             "weight": [facts.channels, facts.channels, 3, 3],
             "bias": [facts.channels],
             "strength": [1],

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from livestyle.controls import COMMANDS, ControlBoard, Controls, format_mix
+from livestyle.controls import COMMANDS, SHAPES, ControlBoard, Controls, format_mix, format_regions
 
 Report = Callable[[], dict[str, object]]
 
@@ -12,15 +12,21 @@ Report = Callable[[], dict[str, object]]
 def read_state(board: ControlBoard, report: Report) -> dict[str, object]:
     """Controls, style names in order, and the newest live report.
 
-    Keys: ``controls`` (the fields of `Controls` plus ``style``; ``mix`` as a list of [name, weight]), ``styles``,
-    ``report``.
+    Keys: ``controls`` (the fields of `Controls` plus ``style``; ``mix`` as a list of [name, weight], ``regions`` as a
+    list of {mask, mix}), ``styles``, ``masks`` that regions may use, ``report``.
     """
     controls = board.controls
     return {
         "controls": {
             "style": controls.style,
             "mix": [[name, weight] for name, weight in controls.mix],
+            "regions": [
+                {"mask": region.mask, "mix": [[name, weight] for name, weight in region.mix]}
+                for region in controls.regions
+            ],
             "strength": controls.strength,
+            "morph": controls.morph,
+            "keep_colors": controls.keep_colors,
             "coherence": controls.coherence,
             "paused": controls.paused,
             "bypass": controls.bypass,
@@ -28,6 +34,7 @@ def read_state(board: ControlBoard, report: Report) -> dict[str, object]:
             "stopping": controls.stopping,
         },
         "styles": list(board.styles),
+        "masks": [*SHAPES, *board.masks],
         "report": report(),
     }
 
@@ -52,6 +59,12 @@ def describe_change(before: Controls, after: Controls) -> str:
         changes.append(f"style {format_mix(after.mix)}")
     if after.strength != before.strength:
         changes.append(f"strength {after.strength:.0%}")
+    if after.regions != before.regions:
+        changes.append(f"regions {format_regions(after.regions)}")
+    if after.morph != before.morph:
+        changes.append(f"morph {after.morph:g} s")
+    if after.keep_colors != before.keep_colors:
+        changes.append(f"source colours {_switch(after.keep_colors)}")
     if after.coherence != before.coherence:
         changes.append(f"coherence {_switch(after.coherence)}")
     if after.paused != before.paused:

@@ -1,4 +1,4 @@
-"""The four graphs that run live, and the one place that names their inputs and outputs.
+"""The five graphs that run live, and the one place that names their inputs and outputs.
 
 ========  =============================================================  ==========================================
 graph     inputs                                                         output
@@ -8,6 +8,8 @@ blend     ``features``, ``past`` f32 (1, C, h, w);                       ``blend
           ``flow`` f32 (1, 2, h, w); ``confidence`` f32 (1, 1, h, w)
 bank      ``features``; ``weight`` f32 (C, C, 3, 3); ``bias`` f32 (C,);  ``painted`` f32 (1, C, h, w)
           ``strength`` f32 (1,)
+compose   ``below``, ``above`` f32 (1, C, h, w);                         ``painted`` f32 (1, C, h, w)
+          ``mask`` f32 (1, 1, h, w) in [0, 1]
 decode    ``painted``                                                    ``picture`` u8 (1, H, W, 3)
 ========  =============================================================  ==========================================
 
@@ -47,6 +49,16 @@ class Bank(nn.Module):
         return apply_bank(features, weight, bias, strength)
 
 
+class Compose(nn.Module):
+    """Regions: one painting laid over another where the mask says so.
+
+    StyleBank masks what enters a bank; masking what leaves it spares the border the bank's own width, 3 features.
+    """
+
+    def forward(self, below: Tensor, above: Tensor, mask: Tensor) -> Tensor:
+        return below + mask * (above - below)
+
+
 class Decode(nn.Module):
     def __init__(self, decoder: Decoder) -> None:
         super().__init__()
@@ -69,6 +81,7 @@ GRAPHS: dict[str, GraphNames] = {
     "encode": GraphNames(("pixels",), "features"),
     "blend": GraphNames(("features", "past", "flow", "confidence"), "blended"),
     "bank": GraphNames(("features", "weight", "bias", "strength"), "painted"),
+    "compose": GraphNames(("below", "above", "mask"), "painted"),
     "decode": GraphNames(("painted",), "picture"),
 }
 
@@ -79,6 +92,7 @@ def build_graphs(encoder: Encoder, decoder: Decoder) -> dict[str, nn.Module]:
         "encode": Encode(encoder),
         "blend": Blend(),
         "bank": Bank(),
+        "compose": Compose(),
         "decode": Decode(decoder),
     }
     for module in modules.values():
@@ -110,5 +124,6 @@ def make_examples(width: int, height: int, generator: torch.Generator) -> Mappin
             "bias": draw(FEATURES) - 0.5,
             "strength": torch.tensor([0.75]),
         },
+        "compose": {"below": features, "above": draw(1, FEATURES, h, w), "mask": draw(1, 1, h, w)},
         "decode": {"painted": features},
     }
