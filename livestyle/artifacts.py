@@ -9,23 +9,31 @@
       banks/NAME.safetensors    one style: ``weight`` (C, C, 3, 3) and ``bias`` (C,), float32
       banks/NAME.jpg            what the style makes of the rendered scene
 
-A wheel carries ``engines/`` as ``livestyle/_engines``.
+A wheel carries ``engines/`` as ``livestyle/_engines``. Styles that a user has added (``livestyle add-style``) lie in
+the same form in the user's data folder, ``banks/PROFILE/``, and join those of the model.
 """
 
 import hashlib
+import logging
 import os
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 import numpy as np
+import platformdirs
 import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
 from livestyle.controls import Mix, find_name
-from livestyle.errors import ModelError
+from livestyle.errors import ConfigError, ModelError
 
 FORMAT = 1  # of the manifest; raised when a reader of the old one could misread the new one
+SETTLED = 2_000_000_000  # ns; a folder changed more recently may change again within one tick of its clock
+
+log = logging.getLogger(__name__)
 
 
 class GraphEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,6 +81,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "pixels": (1, height, width, 3),
             "flow": (1, 2, *maps),
             "confidence": (1, 1, *maps),
+            "mask": (1, 1, *maps),
             "weight": (self.channels, self.channels, 3, 3),
             "bias": (self.channels,),
             "strength": (1,),
@@ -94,21 +103,80 @@ class Kernel(msgspec.Struct, frozen=True):
     bias: NDArray[np.float32]
 
 
-class Model:
-    """A model folder, read and checked. Bank files are read when first used and then kept."""
+class OwnBanks:
+    """The styles that a user has added to one model: a folder, listed again whenever it has changed."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises `ModelError` when the folder holds no model, or one whose files are missing or changed."""
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder = folder
+        self._manifest = manifest
+        self._stamp = 0
+        self._names: tuple[str, ...] = ()
+        self._told: set[str] = set()
+
+    def names(self) -> tuple[str, ...]:
+        """Names, sorted. Files that do not fit the model are left out, and the log says why."""
+        try:
+            stamp = self.folder.stat().st_mtime_ns
+        except OSError:
+            return ()
+        if stamp != self._stamp:
+            self._names = tuple(path.stem for path in sorted(self.folder.glob("*.safetensors")) if self._fits(path))
+            self._stamp = stamp if time.time_ns() - stamp > SETTLED else 0
+        return self._names
+
+    def path(self, style: str) -> Path:
+        """Where the bank of a style is, or would be; its thumbnail lies beside it."""
+        return self.folder / f"{style}.safetensors"
+
+    def remove(self, style: str) -> None:
+        """Delete a style. Raises `ConfigError` when it is none of these, `ModelError` when it cannot be deleted."""
+        if style in self._manifest.banks:
+            raise ConfigError(f"style {style!r} comes with livestyle: only your own can be removed")
+        path = self.path(find_name(style, (path.stem for path in self.folder.glob("*.safetensors")), "own style"))
+        try:
+            for suffix in (".safetensors", ".jpg", ".pt"):  # bank, thumbnail, what --resume needs
+                path.with_suffix(suffix).unlink(missing_ok=True)
+        except OSError as error:
+            raise ModelError(f"{path} cannot be removed: {error.strerror}") from error
+
+    def _fits(self, path: Path) -> bool:
+        if path.stem in self._manifest.banks:
+            return self._leave_out(f"{path} has the name of a style that comes with livestyle: rename it")
+        try:
+            facts = read_bank_facts(path, self._manifest.profile)
+        except ModelError as error:
+            return self._leave_out(str(error))
+        if facts.get("autoencoder") != self._manifest.autoencoder_sha256:
+            return self._leave_out(f"{path} was made for another version of the network: add it again")
+        return True
+
+    def _leave_out(self, why: str) -> bool:
+        if why not in self._told:
+            log.warning("a style is left out: %s", why)
+            self._told.add(why)
+        return False
+
+
+class Model:
+    """A model folder, read and checked, and the user's own styles for it. Banks are read when first used and kept."""
+
+    def __init__(self, folder: Path, own: Path | None = None) -> None:
+        """``own`` is the folder of the user's own styles.
+
+        Raises `ModelError` when ``folder`` holds no model, or one whose files are missing or changed.
+        """
         self.folder = folder
         self.manifest = _read_manifest(folder / "manifest.json")
+        self.own = OwnBanks(own or find_own_banks(self.manifest.profile), self.manifest)
         self._kernels: dict[str, Kernel] = {}
+        self._read: dict[str, tuple[int, int]] = {}  # own style -> the file that its kernel is from
         for entry in self.manifest.graphs.values():
             _check_hash(folder / entry.file, entry.sha256)
 
     @property
     def styles(self) -> list[str]:
-        """Names of the styles, in the order of the manifest."""
-        return list(self.manifest.banks)
+        """Names of the styles: those of the manifest in its order, then the user's own as they are at this moment."""
+        return [*self.manifest.banks, *self.own.names()]
 
     def graph_path(self, name: str) -> Path:
         """The ONNX file of a graph."""
@@ -120,26 +188,57 @@ class Model:
         _check_hash(path, self.manifest.autoencoder_sha256)
         return path
 
+    def caption(self, style: str) -> str:
+        """What people see as a style's name."""
+        entry = self.manifest.banks.get(style)
+        return entry.caption if entry else make_caption(style)
+
     def read_thumbnail(self, style: str) -> bytes:
         """A small JPEG of what a style does. Raises `ModelError`."""
-        path = self.folder / self.manifest.banks[style].thumbnail
+        entry = self.manifest.banks.get(style)
+        path = self.folder / entry.thumbnail if entry else self.own.path(style).with_suffix(".jpg")
         try:
             return path.read_bytes()
         except OSError as error:
             raise ModelError(f"model file {path} cannot be read: {error.strerror}") from error
 
     def bank_bytes(self, style: str) -> int:
-        """Size of a style's file in bytes."""
-        return (self.folder / self.manifest.banks[style].file).stat().st_size
+        """Size of a style's file in bytes. Raises `ModelError`."""
+        try:
+            return self._bank_path(style).stat().st_size
+        except OSError as error:
+            raise ModelError(f"the file of style {style!r} cannot be read: {error.strerror}") from error
 
     def read_kernel(self, style: str) -> Kernel:
-        """The kernel of one style. Raises `ConfigError` for an unknown one, `ModelError` for a damaged file."""
-        if style not in self._kernels:
-            entry = self.manifest.banks[find_name(style, self.manifest.banks, "style")]
-            path = self.folder / entry.file
-            _check_hash(path, entry.sha256)
+        """The kernel of one style; the newest of an own one that is still learning.
+
+        Raises `ConfigError` for an unknown one, `ModelError` for a damaged file.
+        """
+        entry = self.manifest.banks.get(style)
+        if entry is None and style in self.own.names():
+            return self._read_own(style)
+        if style not in self._kernels:  # an own style that was removed while in use is still there
+            find_name(style, self.styles, "style")
+            path = self._bank_path(style)
+            _check_hash(path, self.manifest.banks[style].sha256)
             self._kernels[style] = read_bank(path, self.manifest.profile, self.manifest.channels)
         return self._kernels[style]
+
+    def _read_own(self, style: str) -> Kernel:
+        path = self.own.path(style)
+        try:
+            facts = path.stat()
+        except OSError as error:
+            raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+        stamp = facts.st_ino, facts.st_mtime_ns
+        if self._read.get(style) != stamp:
+            self._kernels[style] = read_bank(path, self.manifest.profile, self.manifest.channels)
+            self._read[style] = stamp
+        return self._kernels[style]
+
+    def _bank_path(self, style: str) -> Path:
+        entry = self.manifest.banks.get(style)
+        return self.folder / entry.file if entry else self.own.path(style)
 
     def mix_kernels(self, mix: Mix) -> Kernel:
         """Σ wᵢ·Kᵢ: exactly the linear fusion of StyleBank, because banks are bare convolutions."""
@@ -158,27 +257,52 @@ def find_engines() -> Path:
     return inside if inside.is_dir() else package.parent / "engines"
 
 
+def find_profiles() -> list[str]:
+    """Names of the models that are here, sorted."""
+    return sorted(path.parent.name for path in find_engines().glob("*/manifest.json"))
+
+
 def load_model(profile: str = "live", engines: Path | None = None) -> Model:
     """Read the shipped model of a profile. Raises `ModelError`."""
     return Model((engines or find_engines()) / profile)
 
 
-def write_bank(path: Path, kernel: Kernel, profile: str) -> None:
-    """Write one style's file; the profile it belongs to travels in the header."""
-    data = safetensors.numpy.save({"weight": kernel.weight, "bias": kernel.bias}, metadata={"profile": profile})
-    write_whole(path, data)
+def find_own_banks(profile: str) -> Path:
+    """The folder of the user's own styles of a profile; it need not exist."""
+    return platformdirs.user_data_path("livestyle", appauthor=False) / "banks" / profile
+
+
+def make_caption(style: str) -> str:
+    """``starry_night`` as people write it: ``Starry night``."""
+    return style.replace("_", " ").capitalize()
+
+
+def write_bank(path: Path, kernel: Kernel, facts: Mapping[str, str]) -> None:
+    """Write one style's file; ``facts`` travel in the header: at least the ``profile`` that it belongs to."""
+    write_whole(path, safetensors.numpy.save({"weight": kernel.weight, "bias": kernel.bias}, metadata=dict(facts)))
+
+
+def read_bank_facts(path: Path, profile: str) -> dict[str, str]:
+    """The header of a style's file. Raises `ModelError` when it is damaged or belongs to another profile."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            facts = dict(file.metadata() or {})
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ModelError(f"{path} is not a style bank: {error}") from error
+    if facts.get("profile") != profile:
+        belongs = facts.get("profile")
+        raise ModelError(f"{path} is a bank of profile {belongs!r}, not {profile!r}: train it for this profile")
+    return facts
 
 
 def read_bank(path: Path, profile: str, channels: int) -> Kernel:
     """Read one style's file. Raises `ModelError` when it is damaged or belongs to another profile."""
+    read_bank_facts(path, profile)
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            belongs = (file.metadata() or {}).get("profile")
             weight, bias = file.get_tensor("weight"), file.get_tensor("bias")
     except (OSError, safetensors.SafetensorError) as error:
         raise ModelError(f"{path} is not a style bank: {error}") from error
-    if belongs != profile:
-        raise ModelError(f"{path} is a bank of profile {belongs!r}, not {profile!r}: train it for this profile")
     if weight.shape != (channels, channels, 3, 3) or bias.shape != (channels,):
         raise ModelError(f"{path} holds kernels {weight.shape}, not {(channels, channels, 3, 3)}")
     return Kernel(weight.astype(np.float32), bias.astype(np.float32))

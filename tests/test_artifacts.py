@@ -84,14 +84,14 @@ def test_a_manifest_of_a_later_format(folder: Path) -> None:
 
 def test_a_bank_of_another_profile(tmp_path: Path) -> None:
     kernel = Kernel(np.zeros((8, 8, 3, 3), np.float32), np.zeros(8, np.float32))
-    write_bank(tmp_path / "x.safetensors", kernel, "studio")
+    write_bank(tmp_path / "x.safetensors", kernel, {"profile": "studio"})
     with pytest.raises(ModelError, match="profile 'studio'"):
         read_bank(tmp_path / "x.safetensors", "live", 8)
 
 
 def test_a_bank_of_another_width(tmp_path: Path) -> None:
     kernel = Kernel(np.zeros((8, 8, 3, 3), np.float32), np.zeros(8, np.float32))
-    write_bank(tmp_path / "x.safetensors", kernel, "live")
+    write_bank(tmp_path / "x.safetensors", kernel, {"profile": "live"})
     with pytest.raises(ModelError, match="holds kernels"):
         read_bank(tmp_path / "x.safetensors", "live", 48)
 

@@ -21,7 +21,7 @@ from livestyle.errors import ConfigError, ModelError
 from livestyle.live.stylizer import Stylizer
 from livestyle.model.bank import StyleBankNetwork
 from livestyle.train.checkpoint import load_checkpoint, save_checkpoint
-from livestyle.train.data import Crops, split_photos
+from livestyle.train.data import Crops, load_photos, split_photos
 from livestyle.train.losses import STYLE_TAPS, gram, measure_content, measure_grid, measure_style
 from livestyle.train.stylebank import measure_gradient, reconstruct_step, shared_parameters
 from livestyle.train.trainer import Run, TrainConfig, train
@@ -99,7 +99,7 @@ def test_hold_out_is_every_eighth_and_only_of_many() -> None:
 
 
 def test_crops_are_the_same_for_the_same_seed(folders: tuple[Path, Path]) -> None:
-    photos = sorted(folders[0].iterdir())
+    photos = load_photos(sorted(folders[0].iterdir()))
     first, second = (Crops(photos, np.random.default_rng(3)).draw(3, 64) for _ in range(2))
     assert torch.equal(first, second)
     assert first.shape == (3, 3, 64, 64)

@@ -16,7 +16,17 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from livestyle.artifacts import FORMAT, BankEntry, GraphEntry, Kernel, Manifest, hash_file, write_bank, write_whole
+from livestyle.artifacts import (
+    FORMAT,
+    BankEntry,
+    GraphEntry,
+    Kernel,
+    Manifest,
+    hash_file,
+    make_caption,
+    write_bank,
+    write_whole,
+)
 from livestyle.errors import ModelError
 from livestyle.model.autoencoder import FEATURES, MARGIN, MULTIPLE, STRIDE
 from livestyle.model.bank import StyleBankNetwork
@@ -47,7 +57,7 @@ def export_run(run: Path, folder: Path) -> Manifest:
     write_whole(folder / "autoencoder.safetensors", safetensors.torch.save(shared, metadata={"profile": PROFILE}))
     for style in network.bank.styles:
         kernel = Kernel(network.bank.weights[style].numpy(), network.bank.biases[style].numpy())
-        write_bank(folder / "banks" / f"{style}.safetensors", kernel, PROFILE)
+        write_bank(folder / "banks" / f"{style}.safetensors", kernel, {"profile": PROFILE})
         write_whole(folder / "banks" / f"{style}.jpg", draw_thumbnail(network, style))
     manifest = _describe(folder, network.bank.styles, state)
     write_whole(folder / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
@@ -119,7 +129,7 @@ def _describe(folder: Path, styles: list[str], state: dict[str, Any]) -> Manifes
         style: BankEntry(
             f"banks/{style}.safetensors",
             hash_file(folder / f"banks/{style}.safetensors"),
-            style.replace("_", " ").capitalize(),
+            make_caption(style),
             f"banks/{style}.jpg",
         )
         for style in styles

@@ -27,11 +27,12 @@ from livestyle.evaluate.johnson import JohnsonNetwork, count_bytes, find_johnson
 from livestyle.evaluate.report import draw_sheet, format_quality, make_folder, write_text
 from livestyle.live.stylizer import Stylizer
 from livestyle.media import Frame, Pixels
-from livestyle.pictures import read_picture, write_picture
+from livestyle.pictures import write_picture
 from livestyle.train.data import (
+    METRIC_SIDE,
     list_pictures,
+    load_square,
     load_style,
-    resize_short_side,
     split_photos,
     to_picture,
     to_tensor,
@@ -39,7 +40,6 @@ from livestyle.train.data import (
 from livestyle.train.losses import CONTENT_TAP, STYLE_TAPS, Grams, gram, measure_content, measure_style
 from livestyle.train.vgg import VGG16, load_vgg
 
-SIDE = 256  # of the photos, pixels
 MACS_SIZE = (640, 360)  # at which arithmetic is stated
 SHEET_PHOTOS = 3  # photos of each style on the sheet
 OURS, JOHNSON, UNPAINTED = "livestyle", "johnson", "unpainted"
@@ -148,7 +148,7 @@ def evaluate_quality(
     paintings = {style: load_style(find_painting(styles, style)) for style in model.styles}
     make_folder(out)
     stylizer = Stylizer(model, backend=backend)
-    stylizer.prepare(SIDE, SIDE)
+    stylizer.prepare(METRIC_SIDE, METRIC_SIDE)
     methods = [_ours(model, stylizer)]
     if johnson is not None:
         methods.append(_johnson(johnson, model.styles))
@@ -187,7 +187,7 @@ def _measure(
     console = Console(stderr=True)
     bar = track(photos, "measuring quality", console=console, transient=True, disable=not console.is_terminal)
     for number, path in enumerate(bar):
-        photo = np.ascontiguousarray(resize_short_side(read_picture(path), SIDE)[:SIDE, :SIDE])
+        photo = load_square(path)
         judge.look(photo)
         psnrs.append(_psnr(photo, _paint(stylizer, photo, stylizer.styles[0], strength=0.0)))
         for style in stylizer.styles:

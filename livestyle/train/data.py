@@ -15,6 +15,9 @@ from livestyle.pictures import read_picture
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 PHOTO_SIDE = 384  # short side at which photos are kept in memory, pixels
 STYLE_SIDE = 384  # short side of a painting when its statistics are taken, as in the quality metric
+STYLE_LEAST = 64  # short side of a painting that has any texture to learn, pixels
+STYLE_SHAPE = 4  # long side of a painting over its short side, at most
+METRIC_SIDE = 256  # of the square photos that are measured and sampled, pixels
 HOLD_OUT = 8  # one photo in so many is kept out of training, for measuring
 
 
@@ -46,13 +49,28 @@ def split_photos(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def load_style(path: Path) -> Tensor:
-    """A painting as (1, 3, H, W) float32 in [0, 1], short side `STYLE_SIDE`. Raises `ConfigError` when tiny."""
+    """A painting as (1, 3, H, W) float32 in [0, 1], short side `STYLE_SIDE`; grey and alpha as in `read_picture`.
+
+    Raises `ConfigError` for one that is tiny, or so long that its short side shows nothing.
+    """
     picture = read_picture(path)
-    if min(picture.shape[:2]) < 64:
-        raise ConfigError(
-            f"{path} is only {picture.shape[1]}x{picture.shape[0]}: a painting needs at least 64x64 pixels"
-        )
+    short, long = sorted(picture.shape[:2])
+    size = f"{picture.shape[1]}x{picture.shape[0]}"
+    if short < STYLE_LEAST:
+        raise ConfigError(f"{path} is only {size}: a painting needs at least {STYLE_LEAST}x{STYLE_LEAST} pixels")
+    if long > STYLE_SHAPE * short:
+        raise ConfigError(f"{path} is {size}: crop it to at most {STYLE_SHAPE} times as long as wide")
     return to_tensor(resize_short_side(picture, STYLE_SIDE))[None]
+
+
+def load_square(path: Path) -> NDArray[np.uint8]:
+    """The part of a photo that is measured and sampled: short side `METRIC_SIDE`, then the top left square."""
+    return np.ascontiguousarray(resize_short_side(read_picture(path), METRIC_SIDE)[:METRIC_SIDE, :METRIC_SIDE])
+
+
+def load_photos(paths: Sequence[Path]) -> list[NDArray[np.uint8]]:
+    """Photos to crop from, at short side `PHOTO_SIDE`. Raises `ConfigError` for one that cannot be read."""
+    return [resize_short_side(read_picture(path), PHOTO_SIDE) for path in paths]
 
 
 def to_tensor(picture: NDArray[np.uint8]) -> Tensor:
@@ -69,12 +87,10 @@ def to_picture(tensor: Tensor) -> NDArray[np.uint8]:
 class Crops:
     """Random square crops of photos, at random scale and mirrored, drawn from one generator (exactly resumable)."""
 
-    def __init__(self, photos: Sequence[Path], generator: np.random.Generator) -> None:
+    def __init__(self, photos: Sequence[NDArray[np.uint8]], generator: np.random.Generator) -> None:
+        """``photos`` as from `load_photos`."""
         self._generator = generator
-        self._photos = [self._load(path) for path in photos]
-
-    def _load(self, path: Path) -> NDArray[np.uint8]:
-        return resize_short_side(read_picture(path), PHOTO_SIDE)
+        self._photos = photos
 
     def draw(self, count: int, size: int) -> Tensor:
         """(count, 3, size, size) float32 in [0, 1]; the photos' short side is between max(size, 256) and 384."""

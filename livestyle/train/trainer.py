@@ -23,13 +23,14 @@ from livestyle.artifacts import Model
 from livestyle.controls import find_name
 from livestyle.errors import ConfigError
 from livestyle.model.bank import StyleBankNetwork
-from livestyle.pictures import read_picture, write_picture
+from livestyle.pictures import write_picture
 from livestyle.train.checkpoint import load_checkpoint, save_checkpoint
 from livestyle.train.data import (
     Crops,
     list_pictures,
+    load_photos,
+    load_square,
     load_style,
-    resize_short_side,
     split_photos,
     to_picture,
     to_tensor,
@@ -129,8 +130,10 @@ class Run:
             given = read_weights(initial)
             self.network.load_state_dict({name: given.get(name, own[name]) for name in own})
         training, held_out = split_photos(list_pictures(Path(config.photos)))
-        self._crops = Crops(training, self._numpy_random)
-        self._samples = [_load_sample(path) for path in (held_out or training)[:: max(1, len(held_out) // 3)][:3]]
+        self._crops = Crops(load_photos(training), self._numpy_random)
+        self._samples = [
+            to_tensor(load_square(path))[None] for path in (held_out or training)[:: max(1, len(held_out) // 3)][:3]
+        ]
         paintings = {path.stem: path for path in list_pictures(Path(config.styles))}
         chosen = {name: load_style(paintings[find_name(name, paintings, "painting")]) for name in config.names}
         self._judge = Judge(load_vgg(vgg), chosen, half=config.half)
@@ -166,7 +169,7 @@ class Run:
     def _advance(self) -> dict[str, float]:
         config = self.config
         for group in self._optimizer.param_groups:
-            group["lr"] = config.learning_rate * _anneal(self.step, config.steps)
+            group["lr"] = config.learning_rate * anneal(self.step, self.step / config.steps)
         self._optimizer.zero_grad(set_to_none=True)
         if self.step % (config.stylise_steps + 1) < config.stylise_steps:
             crops = self._crops.draw(config.batch, config.crop + 2 * BLIND)
@@ -262,15 +265,10 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     return weights
 
 
-def _load_sample(path: Path) -> Tensor:
-    picture = resize_short_side(read_picture(path), 256)
-    return to_tensor(picture[:256, :256])[None]
-
-
-def _anneal(step: int, steps: int) -> float:
-    """100 steps of warm-up, then a cosine down to 1 % of the learning rate."""
+def anneal(step: int, progress: float) -> float:
+    """Share of the learning rate: 100 steps of warm-up, then a cosine over ``progress`` (0 to 1) down to 1 %."""
     warm = min(1.0, (step + 1) / 100.0)
-    return warm * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / steps))))
+    return warm * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress))))
 
 
 def _describe(window: dict[str, list[float]]) -> str:

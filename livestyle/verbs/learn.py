@@ -1,4 +1,4 @@
-"""Verbs that make models: train, export."""
+"""Verbs that make models and styles: train, export, add-style, remove-style."""
 
 from pathlib import Path
 from typing import Annotated
@@ -64,3 +64,43 @@ def export(
     folder = out or find_engines() / "live"
     manifest = export_run(run, folder)
     typer.echo(f"wrote {folder}: {len(manifest.graphs)} graphs, {len(manifest.banks)} styles")
+
+
+def add_style(
+    name: Annotated[str, typer.Argument(help="What the style will be called.")],
+    image: Annotated[Path, typer.Argument(help="The painting.")],
+    minutes: Annotated[float, typer.Option(help="How long it may take, from start to end.")] = 8.0,
+    photos: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Photos to learn on; your camera and the rendered scene otherwise."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a style that was stopped.")] = False,
+    model: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Model folder to add it to; the shipped one otherwise.")
+    ] = None,
+    vgg: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="VGG-16 weights; livestyle[train] brings them.")
+    ] = None,
+) -> None:
+    """Learn a painting of yours as a new style; a running livestyle has it at once (needs livestyle[train])."""
+    from livestyle.artifacts import Model, load_model
+
+    with needing_torch():
+        from livestyle.train import own_style
+    own_style.add_style(
+        Model(model) if model else load_model(),
+        name,
+        image,
+        minutes=minutes,
+        photos=photos,
+        resume=resume,
+        vgg=vgg,
+        say=lambda line: typer.echo(line, err=True),
+    )
+
+
+def remove_style(name: Annotated[str, typer.Argument(help="A style that you have added.")]) -> None:
+    """Delete a style of your own."""
+    from livestyle.artifacts import load_model
+
+    load_model().own.remove(name)
