@@ -17,7 +17,7 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -248,6 +248,27 @@ class Model:
         weight = np.stack([kernel.weight * w for kernel, w in kernels]).sum(axis=0)
         bias = np.stack([kernel.bias * w for kernel, w in kernels]).sum(axis=0)
         return Kernel(weight, bias)
+
+
+class Thumbnails(Mapping[str, bytes]):
+    """The thumbnails of a model's styles by name, read when asked for: styles come and go while a stream runs."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def __getitem__(self, style: str) -> bytes:
+        if style not in self._model.styles:
+            raise KeyError(style)
+        try:
+            return self._model.read_thumbnail(style)
+        except ModelError as error:
+            raise KeyError(style) from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._model.styles)
+
+    def __len__(self) -> int:
+        return len(self._model.styles)
 
 
 def find_engines() -> Path:

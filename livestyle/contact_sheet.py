@@ -48,7 +48,7 @@ def make_sheet(
     width = 2 * MARGIN + columns * COLUMN + (columns - 1) * GAP
     height = MARGIN + HEAD + sum(row.pixels.shape[0] + CAPTION for row in rows) + (len(rows) - 1) * GAP + MARGIN
     sheet = np.full((height, width, 3), PAPER, np.uint8)
-    heads = [("Original", ""), *((model.manifest.banks[style].caption, style) for style in model.styles)]
+    heads = [("Original", ""), *((model.caption(style), style) for style in model.styles)]
     for column, (caption, name) in enumerate(heads):
         _write(sheet, caption, (_left(column), MARGIN + 30), 1.0, INK)
         _write(sheet, name, (_left(column), MARGIN + 60), 0.62, PALE_INK)

@@ -304,20 +304,29 @@ COMMANDS: dict[str, Command] = {
 class ControlBoard:
     """Holds the one current `Controls` value; any thread reads it and any thread may replace it."""
 
-    def __init__(self, controls: Controls, styles: Sequence[str], masks: Sequence[str] = ()) -> None:
+    def __init__(
+        self, controls: Controls, styles: Sequence[str] | Callable[[], Sequence[str]], masks: Sequence[str] = ()
+    ) -> None:
         """``styles`` is the order that numbers and arrows walk through; every style of ``controls`` is in it.
 
+        It is what gives them where they may come and go while a stream runs.
         ``masks`` are names of masks that regions may use beside `SHAPES` and rectangles.
         """
         self._lock = threading.Lock()
         self._controls = controls
-        self.styles: Sequence[str] = tuple(styles)
+        self._list = styles if callable(styles) else lambda: styles
         self.masks: Sequence[str] = tuple(masks)
 
     @property
     def controls(self) -> Controls:
         """The newest value."""
         return self._controls
+
+    @property
+    def styles(self) -> Sequence[str]:
+        """The styles at this moment; one in use that was removed stays until it is left."""
+        known = tuple(self._list())
+        return known + tuple(name for name, _ in self._controls.mix if name not in known)
 
     def run(self, text: str) -> Controls:
         """Apply a command line such as ``style udnie`` and return the new value. Raises `ConfigError`."""

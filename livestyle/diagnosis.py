@@ -48,7 +48,7 @@ def _diagnose_engines() -> Iterator[Row]:
             yield Row("engine", profile, True, str(model.folder))
             for style in model.styles:
                 model.read_kernel(style)
-                yield Row("style", style, True, model.manifest.banks[style].caption)
+                yield Row("style", style, True, model.caption(style))
         except ModelError as error:
             yield Row("engine", profile, False, str(error))
 

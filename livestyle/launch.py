@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from livestyle.artifacts import load_model, write_whole
+from livestyle.artifacts import Thumbnails, load_model, write_whole
 from livestyle.config import LiveConfig
 from livestyle.control.ctl import CtlServer
 from livestyle.control.hotkeys import TerminalKeys, keys_help
@@ -55,7 +55,7 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
     controls = Controls(mix=parse_mix(style, model.styles), strength=config.strength, coherence=config.coherence)
     for name, _ in controls.mix:
         model.read_kernel(name)  # a damaged one is told now; later it would only let frames pass unpainted
-    board = ControlBoard(controls, model.styles)
+    board = ControlBoard(controls, lambda: model.styles)
     stats = Stats()
     say = functools.partial(_say, console)
 
@@ -70,7 +70,7 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
     with contextlib.ExitStack() as stack:
         page = None
         if any(plan.name == "web" for plan in plans):
-            pictures = {name: model.read_thumbnail(name) for name in model.styles}
+            pictures = Thumbnails(model)
             server = WebServer(board, preview, lambda: dict(stats.report()), port=config.port, thumbnails=pictures)
             page = stack.enter_context(server)
         session = Session(

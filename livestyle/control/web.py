@@ -1,8 +1,8 @@
 """The page's server: live preview, state and commands on 127.0.0.1, in a thread of its own.
 
 Routes: ``/`` and its assets, ``/preview.mjpg``, ``/snapshot.png``, ``/thumbnails/NAME``, ``/api/state``,
-``/api/commands``, ``/api/command`` (POST) and ``/ws``. All files are read once at the start, so that no path from a
-request ever meets the file system.
+``/api/commands``, ``/api/command`` (POST) and ``/ws``. The page's files are read once at the start and thumbnails are
+looked up by style, so that no path from a request ever meets the file system.
 """
 
 import asyncio
@@ -76,7 +76,7 @@ class WebServer:
         self._board = board
         self._preview = preview
         self._report = report
-        self._thumbnails = dict(thumbnails or {})
+        self._thumbnails = {} if thumbnails is None else thumbnails
         self._stop = threading.Event()
         self._viewers = 0
         self._subscribers: set[asyncio.Event] = set()
