@@ -4,15 +4,19 @@ Handles are opaque: only pixels (u8) and kernels cross to the host. A handle tha
 that graph has been called twice more, so that the features of the last frame can be an input of this one uncopied.
 """
 
+import functools
 import importlib
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from livestyle.artifacts import Model
 from livestyle.controls import find_name
-from livestyle.errors import BackendUnavailable
+from livestyle.errors import BackendUnavailable, EngineMismatch
+
+log = logging.getLogger(__name__)
 
 Handle = Any
 
@@ -27,8 +31,13 @@ class Graph(Protocol):
 class Backend(Protocol):
     """Runs the graphs of one model at one picture size. Used by one thread."""
 
-    name: str
-    precision: str
+    @property
+    def name(self) -> str:
+        """As in `BACKENDS`."""
+
+    @property
+    def precision(self) -> str:
+        """What it computes in."""
 
     def load(self, graph: str) -> Graph:
         """Compile a graph. Raises `BackendError`."""
@@ -46,6 +55,8 @@ class Backend(Protocol):
 BACKENDS: dict[str, str] = {
     "openvino": "livestyle.backends.openvino_cpu:OpenVinoBackend",
     "reference": "livestyle.backends.reference:ReferenceBackend",
+    "tensorrt": "livestyle.backends.tensorrt_gpu:TensorrtBackend",
+    "rtx": "livestyle.backends.rtx_gpu:RtxBackend",
 }
 
 
@@ -53,7 +64,8 @@ def open_backend(name: str, model: Model, width: int, height: int, precision: st
     """Open a backend for pictures of ``width`` x ``height`` (multiples of the model's ``multiple``).
 
     ``precision`` is ``f32``, or ``auto`` for what the processor does fastest at no visible loss. Raises `ConfigError`
-    for an unknown name, `BackendUnavailable` when its runtime is not installed.
+    for an unknown name, `BackendUnavailable` when its runtime is not installed. Where engines must be built first,
+    OpenVINO paints until they are.
     """
     if name == "auto":
         name = "openvino"
@@ -62,8 +74,25 @@ def open_backend(name: str, model: Model, width: int, height: int, precision: st
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise BackendUnavailable(f"backend {name!r} needs {error.name}: {_INSTALL[name]}") from error
-    backend: Backend = getattr(module, class_name)(model, width, height, precision)
+    make = functools.partial(getattr(module, class_name), model, width, height, precision)
+    try:
+        backend: Backend = make()
+    except EngineMismatch as why:
+        return _stand_in(name, model, width, height, precision, make, why)
     return backend
+
+
+def _stand_in(
+    name: str, model: Model, width: int, height: int, precision: str, make: Callable[[], Backend], why: Exception
+) -> Backend:
+    from livestyle.backends.stand_in import StandIn, build_command
+
+    log.warning("%s: building the engines of %s now, openvino paints until they are there", why, name)
+    facts = model.manifest
+    inner = width - 2 * facts.margin, height - 2 * facts.margin
+    command = build_command(name, facts.profile, *inner, precision)
+    now = open_backend("openvino", model, width, height, "f32" if precision == "f32" else "auto")
+    return StandIn(now, tuple(facts.graphs), command, make)
 
 
 def describe_backends() -> list[tuple[str, bool, str]]:
@@ -75,10 +104,14 @@ def describe_backends() -> list[tuple[str, bool, str]]:
             rows.append((name, True, why))
         except ImportError as error:
             rows.append((name, False, f"{error.name} is not installed: {_INSTALL[name]}"))
+        except BackendUnavailable as error:
+            rows.append((name, False, str(error)))
     return rows
 
 
 _INSTALL: Mapping[str, str] = {
     "openvino": "pip install openvino",
     "reference": "pip install 'livestyle[train]'",
+    "tensorrt": "pip install 'livestyle[tensorrt]'",
+    "rtx": "pip install 'livestyle[rtx]'",
 }
