@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livestyle.errors import ConfigError, SourceError
-from livestyle.media import Frame
+from livestyle.media import Frame, Source
 from livestyle.sources.camera import CameraSource
 from livestyle.sources.scene import SceneSource
 from livestyle.train.data import PHOTO_SIDE, list_pictures, load_photos, resize_short_side
@@ -35,7 +35,8 @@ def gather_photos(folder: Path | None) -> tuple[Photos, str]:
         return photos, f"{len(photos)} photos of {folder}"
     scenes = draw_scenes()
     try:
-        frames = capture_frames()
+        with CameraSource(None) as camera:
+            frames = capture_frames(camera)
     except SourceError as error:
         log.info("no camera: %s", error)
         return scenes, "the rendered scene: no camera can be opened (--photos DIR gives better ones)"
@@ -56,21 +57,14 @@ def read_folder(folder: Path) -> Photos:
     return photos
 
 
-def capture_frames() -> Photos:
-    """`CAMERA_FRAMES` pictures of the first camera over ten seconds. Raises `SourceError` when there is none."""
+def capture_frames(camera: Source, every: float = CAMERA_EVERY) -> Photos:
+    """`CAMERA_FRAMES` pictures of an open camera, ``every`` seconds. Raises `SourceError` when it gives none."""
     photos: list[NDArray[np.uint8]] = []
-    camera = CameraSource(None)
-    try:
-        due = time.monotonic() + CAMERA_EVERY  # the first pictures are dark: exposure settles
-        while len(photos) < CAMERA_FRAMES:
-            item = camera.read()
-            if item is None:
-                break
-            if isinstance(item, Frame) and time.monotonic() >= due:
-                photos.append(resize_short_side(item.pixels, PHOTO_SIDE))
-                due += CAMERA_EVERY
-    finally:
-        camera.close()
+    due = time.monotonic() + every  # the first pictures are dark: exposure settles
+    while len(photos) < CAMERA_FRAMES and (item := camera.read()) is not None:
+        if isinstance(item, Frame) and time.monotonic() >= due:
+            photos.append(resize_short_side(item.pixels, PHOTO_SIDE))
+            due += every
     if not photos:
         raise SourceError("the camera gave no picture")
     return photos
