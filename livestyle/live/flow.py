@@ -85,6 +85,11 @@ class FlowEstimator:
         confidence = self._agreement(flow, forward) * self._likeness(previous.luma, current.luma, flow)
         return Motion(flow, confidence)
 
+    def go_on(self, motion: Motion, previous: View, current: View) -> Motion:
+        """``motion``, which led to ``previous``, taken to have gone on as it was: for the price of the checks."""
+        likeness = self._likeness(previous.luma, current.luma, motion.flow)
+        return Motion(motion.flow, motion.confidence * likeness)
+
     def estimate(self, previous: Pixels, current: Pixels) -> Motion:
         """Motion between two frames of one size, (H, W, 3); keep `view`s instead where frames follow each other."""
         return self.motion(self.view(previous), self.view(current))

@@ -10,6 +10,7 @@ from typing import Protocol
 from livestyle.controls import ControlBoard, Controls
 from livestyle.live.capture import Inlet, Read
 from livestyle.live.handoff import Closed, Lane, Slot
+from livestyle.live.morph import Morph
 from livestyle.live.outlet import Outlet
 from livestyle.live.stats import Stats
 from livestyle.media import AudioPacket, Frame
@@ -118,7 +119,9 @@ class Styling:
         self._snapshot = snapshot
         self._left = limit if isinstance(inlet, Lane) else None  # live sinks count for themselves
         self._held: Read | None = None  # the last source frame
-        self._shown: Controls | None = None  # what it was painted with
+        self._held_since = 0.0
+        self._shown: Controls | None = None  # what was asked for then
+        self._morph = Morph()
         self._snapshots = board.controls.snapshots
 
     def run(self) -> None:
@@ -160,7 +163,7 @@ class Styling:
         return None
 
     def _wants_repaint(self, controls: Controls) -> bool:
-        return controls.snapshots > self._snapshots or _look(controls) != _look(self._shown)
+        return self._morph.running or controls.snapshots > self._snapshots or _look(controls) != _look(self._shown)
 
     def _deliver(self, entry: Read, controls: Controls, fresh: bool) -> None:
         assert isinstance(entry.item, Frame)
@@ -168,7 +171,10 @@ class Styling:
             self._brush.cut()
         if self._shown is not None and self._shown.mix != controls.mix:
             self._stats.add_switch()
-        painted = self._brush.paint(entry.item, controls)
+        if fresh:
+            self._held_since = time.monotonic()
+        look = self._morph.follow(controls, self._read_clock(entry.item, controls.paused))
+        painted = self._brush.paint(entry.item, look)
         self._held, self._shown = entry, controls
         for outlet in self._outlets:
             outlet.put(painted, fresh)
@@ -177,6 +183,12 @@ class Styling:
             self._snapshot.put(painted)
         if fresh and self._left is not None:
             self._left -= 1
+
+    def _read_clock(self, frame: Frame, frozen: bool) -> float:
+        """Seconds for morphs; a processed file's own unless it is frozen, so that all machines make the same of it."""
+        if isinstance(self._inlet, Slot):
+            return time.monotonic()
+        return frame.seconds + (time.monotonic() - self._held_since if frozen else 0.0)
 
     def _follows_gap(self, entry: Read, controls: Controls) -> bool:
         """Whether the painter has not seen what came before: another source, or the end of a freeze or a bypass."""
@@ -187,4 +199,7 @@ class Styling:
 
 def _look(controls: Controls | None) -> object:
     """What of the controls changes the picture."""
-    return controls and (controls.mix, controls.strength, controls.coherence, controls.bypass)
+    if controls is None:
+        return None
+    styles = (controls.mix, controls.regions, controls.strength)
+    return styles, controls.keep_colors, controls.coherence, controls.bypass

@@ -5,7 +5,7 @@ on another size and by `reset`, and kept when the style changes, because it lies
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import cv2
@@ -14,15 +14,28 @@ import numpy as np
 from livestyle.artifacts import Model
 from livestyle.backends import Backend, Graph, Handle, open_backend
 from livestyle.controls import Controls, Mix
-from livestyle.live.flow import FlowEstimator, View
+from livestyle.live.colors import keep_colors
+from livestyle.live.flow import FlowEstimator, Motion, View
+from livestyle.live.regions import Grid, MaskSource, RegionMap
 from livestyle.media import Frame, Pixels
 
 
 class Stylizer:
     """Turns source frames into painted frames of the same size. Used by one thread."""
 
-    def __init__(self, model: Model, *, backend: str = "auto", precision: str = "auto") -> None:
-        """``backend`` and ``precision`` as in `open_backend`; nothing is compiled before `prepare`."""
+    def __init__(
+        self,
+        model: Model,
+        *,
+        backend: str = "auto",
+        precision: str = "auto",
+        masks: Mapping[str, MaskSource] | None = None,
+    ) -> None:
+        """``backend`` and ``precision`` as in `open_backend`; nothing is compiled before `prepare`.
+
+        ``masks`` gives the masks that regions may name beside shapes: each is asked with the source's frame and answers
+        float32 (H, W) in [0, 1], 1 inside the region.
+        """
         self._model = model
         self._backend_name = backend
         self._precision = precision
@@ -33,8 +46,11 @@ class Stylizer:
         self._seen: Frame | None = None
         self._features: Handle = None
         self._view: View | None = None
-        self._mix: Mix = ()
-        self._kernel: dict[str, Handle] = {}
+        self._motion: Motion | None = None
+        self._since_search = 0
+        self.motion_every = 1  # in how many frames motion is searched once; between, it is taken to go on as it was
+        self._regions = RegionMap(masks or {})
+        self._kernels: dict[Mix, dict[str, Handle]] = {}
         self._stages: dict[str, float] = {}
         self.encodes = 0
 
@@ -50,13 +66,20 @@ class Stylizer:
 
     def prepare(self, width: int, height: int) -> None:
         """Compile for a picture size, so that the first frame is not late. Raises `BackendError` or `ModelError`."""
+        for _ in self.compile(width, height):
+            pass
+
+    def compile(self, width: int, height: int) -> Iterator[str]:
+        """`prepare` one graph at a time, with the graph's name after each, for a thread that others must not notice."""
         facts = self._model.manifest
         padded = tuple(-(-(side + 2 * facts.margin) // facts.multiple) * facts.multiple for side in (width, height))
         if padded == self._size:
             return
         self.close()
         self._backend = open_backend(self._backend_name, self._model, padded[0], padded[1], self._precision)
-        self._graphs = {name: self._backend.load(name) for name in self._model.manifest.graphs}
+        for name in self._model.manifest.graphs:
+            self._graphs[name] = self._backend.load(name)
+            yield name
         self._size = (padded[0], padded[1])
 
     def paint(self, frame: Frame, controls: Controls) -> Frame:
@@ -68,14 +91,15 @@ class Stylizer:
         if frame is not self._seen:
             self._take(frame, controls.coherence)
         started = time.perf_counter()
-        kernel = self._choose_kernel(controls.mix)
-        strength = self._backend.upload(np.array([controls.strength], np.float32))
-        painted = self._graphs["bank"](features=self._features, strength=strength, **kernel)["painted"]
+        painted = self._apply_banks(frame, controls)
         started = self._clock("bank", started)
         picture = self._backend.download(self._graphs["decode"](painted=painted)["picture"])[0]
         margin = self._model.manifest.margin
         pixels = np.ascontiguousarray(picture[margin : margin + height, margin : margin + width])
-        self._clock("decode", started)
+        started = self._clock("decode", started)
+        if controls.keep_colors:
+            pixels = keep_colors(pixels, frame.pixels)
+            self._clock("colors", started)
         return replace(frame, pixels=pixels)
 
     def _take(self, frame: Frame, coherent: bool) -> None:
@@ -87,11 +111,15 @@ class Stylizer:
         self.encodes += 1
         started = self._clock("encode", started)
         view = self._flow.view(pixels)
-        if coherent and self._view is not None:
-            motion = self._flow.motion(self._view, view)
+        if not coherent:
+            self._motion = None
+        elif self._view is not None:
+            motion = self._move(self._view, view)
             cut = self._flow.is_cut(self._view, view, motion)
             started = self._clock("motion", started)
-            if not cut:
+            if cut:
+                self._motion = None
+            else:
                 flow = np.ascontiguousarray(motion.flow.transpose(2, 0, 1)[None])
                 features = self._graphs["blend"](
                     features=features,
@@ -102,26 +130,31 @@ class Stylizer:
                 self._clock("blend", started)
         self._seen, self._features, self._view = frame, features, view
 
+    def _move(self, previous: View, current: View) -> Motion:
+        self._since_search += 1
+        if self._motion is None or self._since_search >= self.motion_every:
+            self._since_search = 0
+            self._motion = self._flow.motion(previous, current)
+        else:
+            self._motion = self._flow.go_on(self._motion, previous, current)
+        return self._motion
+
     def _choose_kernel(self, mix: Mix) -> dict[str, Handle]:
         """The kernel of a mix on the backend; a switch is this look-up and nothing else."""
         assert self._backend is not None
-        if mix != self._mix or not self._kernel:
-            kernel = self._model.mix_kernels(mix)
-            self._kernel = {
-                "weight": self._backend.upload(kernel.weight),
-                "bias": self._backend.upload(kernel.bias),
-            }
-            self._mix = mix
-        return self._kernel
+        if mix in self._kernels:
+            return self._kernels[mix]
+        kernel = self._model.mix_kernels(mix)
+        return {"weight": self._backend.upload(kernel.weight), "bias": self._backend.upload(kernel.bias)}
 
     def reset(self) -> None:
         """Forget the past: after a seek, a stall or another source."""
-        self._seen, self._features, self._view = None, None, None
+        self._seen, self._features, self._view, self._motion = None, None, None, None
 
     def close(self) -> None:
         """Release the backend. May be called twice; `paint` opens it again."""
         self.reset()
-        self._kernel, self._graphs, self._size = {}, {}, (0, 0)
+        self._kernels, self._graphs, self._size = {}, {}, (0, 0)
         if self._backend is not None:
             self._backend.close()
             self._backend = None

@@ -1,0 +1,127 @@
+"""Which styles paint where: the masks of `Region`s, brought to the features' grid and turned into covers.
+
+Regions are put together after the banks and before the decoder, so any number of them takes one encode and one decode.
+A mask is averaged over each feature, 4×4 pixels, and that is its feather: a hard edge stays as crisp as the decoder
+draws it. Regions in the same mix share one run of the bank.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from livestyle.controls import Controls, Mix, Region, read_rectangle
+from livestyle.media import Frame
+
+Floats = NDArray[np.float32]
+MaskSource = Callable[[Frame], Floats]  # float32 (H, W) in [0, 1], of any size; the same array again costs nothing
+
+CIRCLE = 0.42  # radius of the circle, of the picture's shorter side
+FAINTEST = 1 / 512  # a mix that shows less than this anywhere is not painted
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Where features lie: maps of ``width`` x ``height``, each feature ``stride`` pixels, ``margin`` pixels beyond."""
+
+    width: int
+    height: int
+    stride: int
+    margin: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One mix, and how far it covers the layers before it: float32 (1, 1, h, w) in [0, 1], None for the first."""
+
+    mix: Mix
+    cover: Floats | None
+
+
+class RegionMap:
+    """Turns the regions of the controls into layers, and keeps what does not change from frame to frame."""
+
+    def __init__(self, masks: Mapping[str, MaskSource]) -> None:
+        """``masks`` gives the masks that are no shapes, by name."""
+        self._masks = masks
+        self._grid = Grid(0, 0, 1, 0)
+        self._coarse: dict[str, tuple[Floats | None, Floats]] = {}  # name -> what the source gave, its coarse form
+        self._made: tuple[Mix, Sequence[Region], Sequence[Floats]] | None = None  # what the layers were made of
+        self._layers: list[Layer] = []
+
+    def split(self, controls: Controls, frame: Frame, grid: Grid) -> Sequence[Layer]:
+        """The layers of a frame from the lowest up: each mix that shows somewhere, once."""
+        if not controls.regions:
+            return [Layer(controls.mix, None)]
+        if grid != self._grid:
+            self._grid, self._coarse, self._made = grid, {}, None
+        masks = [self._fetch(region.mask, frame) for region in controls.regions]
+        if not self._is_made_of(controls, masks):
+            self._layers = stack(controls.mix, controls.regions, masks)
+            self._made = controls.mix, controls.regions, masks
+        return self._layers
+
+    def _is_made_of(self, controls: Controls, masks: Sequence[Floats]) -> bool:
+        if self._made is None or self._made[:2] != (controls.mix, controls.regions):
+            return False
+        return all(one is other for one, other in zip(self._made[2], masks, strict=True))
+
+    def _fetch(self, name: str, frame: Frame) -> Floats:
+        """A mask on the grid, float32 (h, w)."""
+        height, width = frame.pixels.shape[:2]
+        source = self._masks[name](frame) if name in self._masks else None
+        kept = self._coarse.get(name)
+        if kept is None or kept[0] is not source:
+            full = draw_shape(name, width, height) if source is None else source
+            kept = self._coarse[name] = (source, to_grid(full, width, height, self._grid))
+        return kept[1]
+
+
+def stack(mix: Mix, regions: Sequence[Region], masks: Sequence[Floats]) -> list[Layer]:
+    """Layers that lay ``regions`` over ``mix`` in their order; those of one mix become one layer.
+
+    Where each mix shows in the end, Wₖ, sums to 1; laid one over the other, layer k covers Wₖ / (W₀ + … + Wₖ).
+    """
+    shows: dict[Mix, Floats] = {mix: np.ones_like(masks[0])}
+    for region, mask in zip(regions, masks, strict=True):
+        cover = mask * np.float32(region.share)
+        shows = {other: weight * (1 - cover) for other, weight in shows.items()}
+        shows[region.mix] = shows.get(region.mix, np.float32(0)) + cover
+    shows = {mix: weight for mix, weight in shows.items() if weight.max() > FAINTEST}
+    layers: list[Layer] = []
+    total = np.zeros_like(masks[0])
+    for mix, weight in shows.items():
+        total = total + weight
+        cover = np.divide(weight, total, out=np.zeros_like(weight), where=total > FAINTEST)
+        layers.append(Layer(mix, np.ascontiguousarray(cover[None, None]) if layers else None))
+    return layers
+
+
+def draw_shape(name: str, width: int, height: int) -> Floats:
+    """The mask of one of `livestyle.controls.SHAPES` or of a rectangle: float32 (height, width), 1 inside."""
+    x, y = (np.arange(width) + 0.5) / width, ((np.arange(height) + 0.5) / height)[:, None]
+    rectangle = read_rectangle(name)
+    if rectangle is not None:
+        left, top, across, down = rectangle
+        inside = (x >= left) & (x <= left + across) & (y >= top) & (y <= top + down)
+    elif name == "circle":
+        side = min(width, height)
+        inside = ((x - 0.5) * width) ** 2 + ((y - 0.5) * height) ** 2 <= (CIRCLE * side) ** 2
+    else:
+        halves = {"left": x < 0.5, "right": x >= 0.5, "top": y < 0.5, "bottom": y >= 0.5}
+        inside = np.broadcast_to(halves[name], (height, width))
+    return inside.astype(np.float32)
+
+
+def to_grid(mask: Floats, width: int, height: int, grid: Grid) -> Floats:
+    """The mean of a mask, stretched to ``width`` x ``height`` pixels, over each feature; float32 (h, w) in [0, 1]."""
+    if mask.shape != (height, width):
+        shrinks = mask.shape[0] > height
+        mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    right = grid.width * grid.stride - width - grid.margin
+    below = grid.height * grid.stride - height - grid.margin
+    padded = cv2.copyMakeBorder(mask, grid.margin, below, grid.margin, right, cv2.BORDER_REPLICATE)
+    coarse = cv2.resize(padded, (grid.width, grid.height), interpolation=cv2.INTER_AREA)
+    return np.clip(coarse, 0.0, 1.0).astype(np.float32)
