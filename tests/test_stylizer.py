@@ -134,3 +134,16 @@ def test_the_reference_backend_paints_the_same_picture(model: Model, plain: Cont
     for frame in frames:
         gap = np.abs(fast.paint(frame, plain).pixels.astype(int) - slow.paint(frame, plain).pixels.astype(int))
         assert gap.max() <= 2
+
+
+def test_motion_between_two_searches_goes_on_as_it_was(model: Model, plain: Controls) -> None:
+    texture = make_texture(400, 160, seed=4)
+    shown = {}
+    for every in (1, 2):
+        stylizer = Stylizer(model)
+        stylizer.motion_every = every
+        views = [make_frame(np.ascontiguousarray(texture[:, 4 * index : 4 * index + 320]), index) for index in range(8)]
+        shown[every] = [stylizer.paint(view, plain) for view in views]
+    alone = Stylizer(model)
+    unsteady = [alone.paint(view, replace(plain, coherence=False)) for view in views]
+    assert difference(shown[1][7], shown[2][7]) < 0.75 * difference(shown[1][7], unsteady[7])
