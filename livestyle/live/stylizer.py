@@ -14,15 +14,28 @@ import numpy as np
 from livestyle.artifacts import Model
 from livestyle.backends import Backend, Graph, Handle, open_backend
 from livestyle.controls import Controls, Mix
+from livestyle.live.colors import keep_colors
 from livestyle.live.flow import FlowEstimator, Motion, View
+from livestyle.live.regions import Grid, MaskSource, RegionMap
 from livestyle.media import Frame, Pixels
 
 
 class Stylizer:
     """Turns source frames into painted frames of the same size. Used by one thread."""
 
-    def __init__(self, model: Model, *, backend: str = "auto", precision: str = "auto") -> None:
-        """``backend`` and ``precision`` as in `open_backend`; nothing is compiled before `prepare`."""
+    def __init__(
+        self,
+        model: Model,
+        *,
+        backend: str = "auto",
+        precision: str = "auto",
+        masks: Mapping[str, MaskSource] | None = None,
+    ) -> None:
+        """``backend`` and ``precision`` as in `open_backend`; nothing is compiled before `prepare`.
+
+        ``masks`` gives the masks that regions may name beside shapes: each is asked with the source's frame and answers
+        float32 (H, W) in [0, 1], 1 inside the region.
+        """
         self._model = model
         self._backend_name = backend
         self._precision = precision
@@ -36,8 +49,8 @@ class Stylizer:
         self._motion: Motion | None = None
         self._since_search = 0
         self.motion_every = 1  # in how many frames motion is searched once; between, it is taken to go on as it was
-        self._mix: Mix = ()
-        self._kernel: dict[str, Handle] = {}
+        self._regions = RegionMap(masks or {})
+        self._kernels: dict[Mix, dict[str, Handle]] = {}
         self._stages: dict[str, float] = {}
         self.encodes = 0
 
@@ -78,14 +91,15 @@ class Stylizer:
         if frame is not self._seen:
             self._take(frame, controls.coherence)
         started = time.perf_counter()
-        kernel = self._choose_kernel(controls.mix)
-        strength = self._backend.upload(np.array([controls.strength], np.float32))
-        painted = self._graphs["bank"](features=self._features, strength=strength, **kernel)["painted"]
+        painted = self._apply_banks(frame, controls)
         started = self._clock("bank", started)
         picture = self._backend.download(self._graphs["decode"](painted=painted)["picture"])[0]
         margin = self._model.manifest.margin
         pixels = np.ascontiguousarray(picture[margin : margin + height, margin : margin + width])
-        self._clock("decode", started)
+        started = self._clock("decode", started)
+        if controls.keep_colors:
+            pixels = keep_colors(pixels, frame.pixels)
+            self._clock("colors", started)
         return replace(frame, pixels=pixels)
 
     def _take(self, frame: Frame, coherent: bool) -> None:
@@ -128,14 +142,10 @@ class Stylizer:
     def _choose_kernel(self, mix: Mix) -> dict[str, Handle]:
         """The kernel of a mix on the backend; a switch is this look-up and nothing else."""
         assert self._backend is not None
-        if mix != self._mix or not self._kernel:
-            kernel = self._model.mix_kernels(mix)
-            self._kernel = {
-                "weight": self._backend.upload(kernel.weight),
-                "bias": self._backend.upload(kernel.bias),
-            }
-            self._mix = mix
-        return self._kernel
+        if mix in self._kernels:
+            return self._kernels[mix]
+        kernel = self._model.mix_kernels(mix)
+        return {"weight": self._backend.upload(kernel.weight), "bias": self._backend.upload(kernel.bias)}
 
     def reset(self) -> None:
         """Forget the past: after a seek, a stall or another source."""
@@ -144,7 +154,7 @@ class Stylizer:
     def close(self) -> None:
         """Release the backend. May be called twice; `paint` opens it again."""
         self.reset()
-        self._kernel, self._graphs, self._size = {}, {}, (0, 0)
+        self._kernels, self._graphs, self._size = {}, {}, (0, 0)
         if self._backend is not None:
             self._backend.close()
             self._backend = None
