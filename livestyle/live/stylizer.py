@@ -139,6 +139,25 @@ class Stylizer:
             self._motion = self._flow.go_on(self._motion, previous, current)
         return self._motion
 
+    def _apply_banks(self, frame: Frame, controls: Controls) -> Handle:
+        """Painted features: each mix in use painted once, and laid over the others where its regions are."""
+        assert self._backend is not None
+        facts = self._model.manifest
+        grid = Grid(self._size[0] // facts.stride, self._size[1] // facts.stride, facts.stride, facts.margin)
+        layers = self._regions.split(controls, frame, grid)
+        self._kernels = {layer.mix: self._choose_kernel(layer.mix) for layer in layers}
+        strength = self._backend.upload(np.array([controls.strength], np.float32))
+        painted: Handle = None
+        for layer in layers:
+            kernel = self._kernels[layer.mix]
+            above = self._graphs["bank"](features=self._features, strength=strength, **kernel)["painted"]
+            if layer.cover is None:
+                painted = above
+            else:
+                mask = self._backend.upload(layer.cover)
+                painted = self._graphs["compose"](below=painted, above=above, mask=mask)["painted"]
+        return painted
+
     def _choose_kernel(self, mix: Mix) -> dict[str, Handle]:
         """The kernel of a mix on the backend; a switch is this look-up and nothing else."""
         assert self._backend is not None
