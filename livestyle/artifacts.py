@@ -5,6 +5,7 @@
     engines/live/
       manifest.json             facts of the model and a sha256 of every file
       encode.onnx … decode.onnx the graphs, weights inside, any size that is a multiple of 8
+      VARIANT/decode.onnx …     the same graph in whole numbers (``livestyle calibrate``), for those who want it
       autoencoder.safetensors   encoder and decoder for torch: the reference backend, further training
       banks/NAME.safetensors    one style: ``weight`` (C, C, 3, 3) and ``bias`` (C,), float32
       banks/NAME.jpg            what the style makes of the rendered scene
@@ -31,6 +32,7 @@ from livestyle.controls import Mix, find_name
 from livestyle.errors import ConfigError, ModelError
 
 FORMAT = 1  # of the manifest; raised when a reader of the old one could misread the new one
+VARIANTS = ("int8", "int8_reduced")  # 8-bit weights; 7-bit ones for AVX2 without VNNI, whose sums would saturate
 SETTLED = 2_000_000_000  # ns; a folder changed more recently may change again within one tick of its clock
 
 log = logging.getLogger(__name__)
@@ -58,7 +60,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What ``manifest.json`` says. ``training`` and ``toolchain`` are for people and for reproduction.
 
     Features have ``channels`` channels at 1/``stride`` of the picture; widths and heights are multiples of
-    ``multiple``; ``margin`` pixels are added on each side before painting and thrown away afterwards.
+    ``multiple``; ``margin`` pixels are added on each side before painting and thrown away afterwards. ``variants``
+    are other forms of some of the graphs, by name of the variant (see `VARIANTS`) and of the graph.
     """
 
     format: int
@@ -73,6 +76,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     banks: dict[str, BankEntry]
     training: dict[str, object]
     toolchain: dict[str, str]
+    variants: dict[str, dict[str, GraphEntry]] = {}
 
     def input_shapes(self, graph: str, width: int, height: int) -> dict[str, tuple[int, ...]]:
         """Shapes of a graph's inputs for pictures of ``width`` x ``height`` (multiples of ``multiple``), in order."""
@@ -170,17 +174,22 @@ class Model:
         self.own = OwnBanks(own or find_own_banks(self.manifest.profile), self.manifest)
         self._kernels: dict[str, Kernel] = {}
         self._read: dict[str, tuple[int, int]] = {}  # own style -> the file that its kernel is from
-        for entry in self.manifest.graphs.values():
-            _check_hash(folder / entry.file, entry.sha256)
+        for graphs in (self.manifest.graphs, *self.manifest.variants.values()):
+            for entry in graphs.values():
+                _check_hash(folder / entry.file, entry.sha256)
 
     @property
     def styles(self) -> list[str]:
         """Names of the styles: those of the manifest in its order, then the user's own as they are at this moment."""
         return [*self.manifest.banks, *self.own.names()]
 
-    def graph_path(self, name: str) -> Path:
-        """The ONNX file of a graph."""
-        return self.folder / self.manifest.graphs[name].file
+    def graph_entry(self, name: str, variant: str = "") -> GraphEntry:
+        """The file of a graph: that of the variant, or the plain one where the variant has none."""
+        return self.manifest.variants.get(variant, {}).get(name, self.manifest.graphs[name])
+
+    def graph_path(self, name: str, variant: str = "") -> Path:
+        """The ONNX file of a graph, as in `graph_entry`."""
+        return self.folder / self.graph_entry(name, variant).file
 
     def autoencoder_path(self) -> Path:
         """The torch weights, checked. Raises `ModelError`."""
