@@ -17,9 +17,11 @@ LEAF = {"errors", "media", "config", "controls", "pictures"}
 ROOMS = {"sources", "sinks", "artifacts", "backends"}
 TORCH_ROOMS = {"model", "train", "deploy", "evaluate", "analogy"}
 HAS_TORCH = {"torch", "torchvision", "nncf", "model"}
-WRAPPERS = {  # third-party runtime -> where it may be imported
+WRAPPERS: dict[str, set[str]] = {  # third-party runtime -> where it may be imported
     "openvino": {"backends/openvino_cpu.py"},
-    "tensorrt": {"backends/tensorrt_gpu.py", "deploy/compile.py"},
+    "tensorrt": set(),  # and tensorrt_rtx: loaded by name, in backends/tensorrt_library.py
+    "tensorrt_rtx": set(),
+    "pycuda": {"backends/tensorrt_library.py"},
     "pyvirtualcam": {"sinks/virtualcam.py"},
     "pynput": {"control/hotkeys.py"},
 }

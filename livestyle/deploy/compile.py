@@ -138,7 +138,8 @@ def make_monitor(library: Any, progress: Progress, key: EngineKey, cancelled: th
 def _cancel_on_interrupt() -> Iterator[threading.Event]:
     """Ctrl-C sets an event instead of raising: an exception must not cross the builder's own code."""
     cancelled = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # Python lets only the main thread handle signals
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored or threading.current_thread() is not threading.main_thread():  # other threads may not handle signals
         yield cancelled
         return
 
