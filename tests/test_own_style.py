@@ -35,7 +35,6 @@ SHIPPED = find_engines() / "live"
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_style, "BATCH", 1)
     monkeypatch.setattr(own_style, "CROP", 64)
-    monkeypatch.setattr(own_style, "MEMORY", 4)
     monkeypatch.setattr(content, "SCENES", 1)
 
 

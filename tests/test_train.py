@@ -23,7 +23,7 @@ from livestyle.model.bank import StyleBankNetwork
 from livestyle.train.checkpoint import load_checkpoint, save_checkpoint
 from livestyle.train.data import Crops, load_photos, split_photos
 from livestyle.train.losses import STYLE_TAPS, gram, measure_content, measure_grid, measure_style
-from livestyle.train.stylebank import measure_gradient, reconstruct_step, shared_parameters
+from livestyle.train.stylebank import balance_gradient, measure_gradient, measure_reconstruction, shared_parameters
 from livestyle.train.trainer import Run, TrainConfig, train
 from livestyle.train.vgg import VGG16, load_vgg
 
@@ -85,7 +85,9 @@ def test_vgg_is_the_original(vgg: VGG16) -> None:
 
 def test_auto_encoder_gradient_is_balanced() -> None:
     network = StyleBankNetwork(["reed"])
-    reconstruct_step(network, torch.rand(2, 3, 32, 32), gradient_size=0.125, balance=2.0)
+    loss, _ = measure_reconstruction(network, torch.rand(2, 3, 32, 32))
+    loss.backward()
+    balance_gradient(network, 0.125, 2.0)
     assert measure_gradient(shared_parameters(network)) == pytest.approx(0.25, rel=1e-3)
     assert all(parameter.grad is None for parameter in network.bank.parameters())
 

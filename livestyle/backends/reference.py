@@ -13,6 +13,7 @@ from livestyle.artifacts import Model
 from livestyle.errors import BackendError, ModelError
 from livestyle.model.bank import StyleBankNetwork
 from livestyle.model.graphs import GRAPHS, build_graphs
+from livestyle.model.profiles import find_profile
 
 
 class ReferenceBackend:
@@ -23,7 +24,7 @@ class ReferenceBackend:
 
     def __init__(self, model: Model, width: int, height: int, precision: str = "auto") -> None:
         """Any size; ``width``, ``height`` and ``precision`` are accepted for the seam's sake. Raises `ModelError`."""
-        network = StyleBankNetwork([])
+        network = StyleBankNetwork([], find_profile(model.manifest.profile))
         try:
             network.load_state_dict(safetensors.torch.load_file(model.autoencoder_path()))
         except (safetensors.SafetensorError, RuntimeError) as error:

@@ -28,14 +28,13 @@ from livestyle.artifacts import (
     write_whole,
 )
 from livestyle.errors import ModelError
-from livestyle.model.autoencoder import FEATURES, MARGIN, MULTIPLE, STRIDE
 from livestyle.model.bank import StyleBankNetwork
 from livestyle.model.graphs import GRAPHS, build_graphs, make_examples
+from livestyle.model.profiles import LIVE, Profile, find_profile
 from livestyle.sources.scene import SceneSource
 from livestyle.train.checkpoint import load_checkpoint
 from livestyle.train.data import to_picture, to_tensor
 
-PROFILE = "live"
 OPSET = 18
 EXAMPLE_SIZE = (96, 64)  # of the traced picture; any multiple of 8 works afterwards
 CHECK_SIZE = (136, 104)  # of the parity run: another size than the traced one, on purpose
@@ -44,30 +43,31 @@ CHECK_SIZE = (136, 104)  # of the parity run: another size than the traced one, 
 def export_run(run: Path, folder: Path) -> Manifest:
     """Write ``folder`` (see `livestyle.artifacts`) from ``run/checkpoint.pt``. Raises `ModelError` on a mismatch."""
     state = load_checkpoint(run / "checkpoint.pt")
-    network = StyleBankNetwork(state["config"]["names"])
+    profile = find_profile(state["config"].get("profile", LIVE.name))  # runs of the first version do not say
+    network = StyleBankNetwork(state["config"]["names"], profile)
     network.load_state_dict(state["network"])
     network.eval().requires_grad_(False)
     modules = build_graphs(network.encoder, network.decoder)
-    files = {name: export_graph(name, module) for name, module in modules.items()}
+    files = {name: export_graph(name, module, profile) for name, module in modules.items()}
     for name, data in files.items():
-        check_graph(name, modules[name], data)
+        check_graph(name, modules[name], data, profile)
     for name, data in files.items():
         write_whole(folder / f"{name}.onnx", data)
     shared = {k: v for k, v in network.state_dict().items() if not k.startswith("bank.")}
-    write_whole(folder / "autoencoder.safetensors", safetensors.torch.save(shared, metadata={"profile": PROFILE}))
+    write_whole(folder / "autoencoder.safetensors", safetensors.torch.save(shared, metadata={"profile": profile.name}))
     for style in network.bank.styles:
         kernel = Kernel(network.bank.weights[style].numpy(), network.bank.biases[style].numpy())
-        write_bank(folder / "banks" / f"{style}.safetensors", kernel, {"profile": PROFILE})
+        write_bank(folder / "banks" / f"{style}.safetensors", kernel, {"profile": profile.name})
         write_whole(folder / "banks" / f"{style}.jpg", draw_thumbnail(network, style))
-    manifest = _describe(folder, network.bank.styles, state)
+    manifest = _describe(folder, profile, network.bank.styles, state)
     write_whole(folder / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
     return manifest
 
 
-def export_graph(name: str, module: nn.Module) -> bytes:
+def export_graph(name: str, module: nn.Module, profile: Profile = LIVE) -> bytes:
     """One graph as ONNX with free height and width."""
     names = GRAPHS[name]
-    examples = make_examples(*EXAMPLE_SIZE, torch.Generator().manual_seed(0))[name]
+    examples = make_examples(*EXAMPLE_SIZE, torch.Generator().manual_seed(0), profile)[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter deprecates parts of itself
         program = torch.onnx.export(
@@ -92,11 +92,11 @@ def _free_sizes(name: str) -> tuple[dict[int, Any] | None, ...]:
     return tuple(free.get(key, maps) for key in GRAPHS[name].inputs)
 
 
-def check_graph(name: str, module: nn.Module, data: bytes) -> None:
+def check_graph(name: str, module: nn.Module, data: bytes, profile: Profile = LIVE) -> None:
     """Run the ONNX file in ONNX Runtime against torch at another size. Raises `ModelError` when they differ."""
     import onnxruntime
 
-    examples = make_examples(*CHECK_SIZE, torch.Generator().manual_seed(1))[name]
+    examples = make_examples(*CHECK_SIZE, torch.Generator().manual_seed(1), profile)[name]
     names = GRAPHS[name]
     with torch.no_grad():
         expected = module(*(examples[key] for key in names.inputs)).numpy()
@@ -115,12 +115,12 @@ def draw_thumbnail(network: StyleBankNetwork, style: str) -> bytes:
     with SceneSource(640, 360, live=False) as scene:
         picture = to_tensor(scene.scene_frame(0)[:, 140:500])[None]
     with torch.no_grad():
-        painted = to_picture(network.paint(picture, [style])[0])
+        painted = to_picture(network.paint(picture.to(network.bank.weights[style].device), [style])[0])
     small = cv2.resize(painted, (160, 160), interpolation=cv2.INTER_AREA)
     return bytes(cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1])
 
 
-def _describe(folder: Path, styles: list[str], state: dict[str, Any]) -> Manifest:
+def _describe(folder: Path, profile: Profile, styles: list[str], state: dict[str, Any]) -> Manifest:
     graphs = {
         name: GraphEntry(f"{name}.onnx", hash_file(folder / f"{name}.onnx"), names.inputs, names.output)
         for name, names in GRAPHS.items()
@@ -138,11 +138,11 @@ def _describe(folder: Path, styles: list[str], state: dict[str, Any]) -> Manifes
     packages = ("torch", "onnx", "onnxruntime", "onnxscript")
     return Manifest(
         format=FORMAT,
-        profile=PROFILE,
-        channels=FEATURES,
-        stride=STRIDE,
-        multiple=MULTIPLE,
-        margin=MARGIN,
+        profile=profile.name,
+        channels=profile.channels,
+        stride=profile.stride,
+        multiple=profile.multiple,
+        margin=profile.margin,
         graphs=graphs,
         autoencoder="autoencoder.safetensors",
         autoencoder_sha256=hash_file(folder / "autoencoder.safetensors"),

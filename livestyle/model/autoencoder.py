@@ -16,6 +16,7 @@ DEEP = 64  # channels at an eighth
 STRIDE = 4  # pixels of the picture per feature
 MULTIPLE = 8  # width and height are multiples of this
 MARGIN = 8  # pixels round a picture that are painted and thrown away: the zero padding of the convolutions shows there
+REACH = 48  # pixels from the border that zero padding reaches: 44, by the deep part, and divisible by 8
 
 
 class Encoder(nn.Module):

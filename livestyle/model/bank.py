@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from livestyle.model.autoencoder import FEATURES, Decoder, Encoder
+from livestyle.model.profiles import LIVE, Profile
 
 
 def normalize(features: Tensor) -> Tensor:
@@ -35,10 +35,10 @@ def apply_bank(features: Tensor, weight: Tensor, bias: Tensor, strength: Tensor)
 class StyleBank(nn.Module):
     """The kernels of several styles, kept by name."""
 
-    def __init__(self, styles: Sequence[str]) -> None:
+    def __init__(self, styles: Sequence[str], channels: int) -> None:
         super().__init__()
-        self.weights = nn.ParameterDict({name: torch.empty(FEATURES, FEATURES, 3, 3) for name in styles})
-        self.biases = nn.ParameterDict({name: torch.zeros(FEATURES) for name in styles})
+        self.weights = nn.ParameterDict({name: torch.empty(channels, channels, 3, 3) for name in styles})
+        self.biases = nn.ParameterDict({name: torch.zeros(channels) for name in styles})
         for weight in self.weights.values():
             nn.init.kaiming_normal_(weight, nonlinearity="linear")
 
@@ -59,11 +59,12 @@ class StyleBank(nn.Module):
 class StyleBankNetwork(nn.Module):
     """Encoder, banks and decoder as they are trained: one network, two branches (StyleBank, CVPR 2017)."""
 
-    def __init__(self, styles: Sequence[str]) -> None:
+    def __init__(self, styles: Sequence[str], profile: Profile = LIVE) -> None:
         super().__init__()
-        self.encoder = Encoder()
-        self.bank = StyleBank(styles)
-        self.decoder = Decoder()
+        self.profile = profile
+        self.encoder = profile.make_encoder()
+        self.bank = StyleBank(styles, profile.channels)
+        self.decoder = profile.make_decoder()
 
     def paint(self, pictures: Tensor, styles: Sequence[str]) -> Tensor:
         """Stylising branch: picture n in ``styles[n]``; (N, 3, H, W) in [0, 1] to the same shape."""

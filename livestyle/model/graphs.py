@@ -24,13 +24,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from livestyle.model.autoencoder import FEATURES, MULTIPLE, STRIDE, Decoder, Encoder
 from livestyle.model.bank import apply_bank
 from livestyle.model.motion import blend
+from livestyle.model.profiles import LIVE, Profile
 
 
 class Encode(nn.Module):
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
 
@@ -60,7 +60,7 @@ class Compose(nn.Module):
 
 
 class Decode(nn.Module):
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self, decoder: nn.Module) -> None:
         super().__init__()
         self.decoder = decoder
 
@@ -86,7 +86,7 @@ GRAPHS: dict[str, GraphNames] = {
 }
 
 
-def build_graphs(encoder: Encoder, decoder: Decoder) -> dict[str, nn.Module]:
+def build_graphs(encoder: nn.Module, decoder: nn.Module) -> dict[str, nn.Module]:
     """The modules that `GRAPHS` names, ready to run or export."""
     modules: dict[str, nn.Module] = {
         "encode": Encode(encoder),
@@ -100,30 +100,32 @@ def build_graphs(encoder: Encoder, decoder: Decoder) -> dict[str, nn.Module]:
     return modules
 
 
-def make_examples(width: int, height: int, generator: torch.Generator) -> Mapping[str, dict[str, Tensor]]:
-    """Random inputs of each graph at a picture size (multiples of `MULTIPLE`), for export and parity checks."""
-    if width % MULTIPLE or height % MULTIPLE:
-        raise ValueError(f"{width}x{height} is not a multiple of {MULTIPLE}")
-    h, w = height // STRIDE, width // STRIDE
+def make_examples(
+    width: int, height: int, generator: torch.Generator, profile: Profile = LIVE
+) -> Mapping[str, dict[str, Tensor]]:
+    """Random inputs of each graph at a picture size (multiples of the profile's), for export and parity checks."""
+    if width % profile.multiple or height % profile.multiple:
+        raise ValueError(f"{width}x{height} is not a multiple of {profile.multiple}")
+    h, w, channels = height // profile.stride, width // profile.stride, profile.channels
 
     def draw(*shape: int) -> Tensor:
         return torch.rand(shape, generator=generator)
 
-    features = draw(1, FEATURES, h, w)
+    features = draw(1, channels, h, w)
     return {
         "encode": {"pixels": (draw(1, height, width, 3) * 255.0).to(torch.uint8)},
         "blend": {
             "features": features,
-            "past": (features + 0.1 * draw(1, FEATURES, h, w)),
+            "past": (features + 0.1 * draw(1, channels, h, w)),
             "flow": draw(1, 2, h, w) * 4.0 - 2.0,
             "confidence": draw(1, 1, h, w),
         },
         "bank": {
             "features": features,
-            "weight": draw(FEATURES, FEATURES, 3, 3) * 0.1 - 0.05,
-            "bias": draw(FEATURES) - 0.5,
+            "weight": draw(channels, channels, 3, 3) * 0.1 - 0.05,
+            "bias": draw(channels) - 0.5,
             "strength": torch.tensor([0.75]),
         },
-        "compose": {"below": features, "above": draw(1, FEATURES, h, w), "mask": draw(1, 1, h, w)},
+        "compose": {"below": features, "above": draw(1, channels, h, w), "mask": draw(1, 1, h, w)},
         "decode": {"painted": features},
     }

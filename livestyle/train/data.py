@@ -81,7 +81,7 @@ def to_tensor(picture: NDArray[np.uint8]) -> Tensor:
 def to_picture(tensor: Tensor) -> NDArray[np.uint8]:
     """(3, H, W) in [0, 1] to (H, W, 3) uint8."""
     scaled = tensor.detach().clamp(0.0, 1.0).mul(255.0).add(0.5)
-    return scaled.byte().permute(1, 2, 0).contiguous().numpy()
+    return scaled.byte().permute(1, 2, 0).contiguous().cpu().numpy()
 
 
 class Crops:

@@ -25,10 +25,12 @@ from livestyle.artifacts import Kernel, Model, write_bank, write_whole
 from livestyle.deploy.export import draw_thumbnail
 from livestyle.errors import ConfigError, LivestyleError
 from livestyle.model.bank import StyleBankNetwork
+from livestyle.model.profiles import find_profile
 from livestyle.train.checkpoint import load_checkpoint, save_checkpoint
 from livestyle.train.content import Photos, gather_photos
 from livestyle.train.data import Crops, load_style
-from livestyle.train.stylebank import BLIND, Judge, cut, stylise_step
+from livestyle.train.processes import choose_device
+from livestyle.train.stylebank import Judge, cut, measure_painting
 from livestyle.train.trainer import anneal, computes_bfloat16
 from livestyle.train.vgg import VGG16, load_vgg
 
@@ -37,7 +39,7 @@ BATCH = 4  # crops in a step
 CROP = 128  # pixels
 LEARNING_RATE = 1e-2
 RAMP = 0.2  # of the run, until the stability term has its full weight
-MEMORY = 50  # steps in the running mean of the weights
+MEMORY = 0.05  # of the steps so far that the running mean of the weights is over
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 
 
@@ -55,8 +57,10 @@ class Newcomer:
 
     def __init__(self, model: Model, name: str, painting: Tensor, photos: Photos, vgg: VGG16) -> None:
         """``painting`` (1, 3, H, W) in [0, 1]. Begins with the bank of the model that comes nearest to it."""
+        device = choose_device()
         self.name = name
-        self.network = StyleBankNetwork([name])
+        self._device = device
+        self.network = StyleBankNetwork([name], find_profile(model.manifest.profile)).to(device)
         self.network.load_state_dict(safetensors.torch.load_file(model.autoencoder_path()), strict=False)
         self.network.requires_grad_(False)
         self._bank = [self.network.bank.weights[name], self.network.bank.biases[name]]
@@ -64,7 +68,7 @@ class Newcomer:
         self._numpy_random = np.random.default_rng(1)
         self._crops = Crops(photos, self._numpy_random)
         self._torch_random = torch.Generator().manual_seed(1)
-        self._judge = Judge(vgg, {name: painting}, half=computes_bfloat16())
+        self._judge = Judge(vgg.to(device), {name: painting.to(device)}, half=computes_bfloat16())
         self.nearest = self._begin(model)
         self._mean = [parameter.clone() for parameter in self._bank]
         self._optimizer = torch.optim.Adam([p.requires_grad_(True) for p in self._bank], lr=LEARNING_RATE)
@@ -79,7 +83,8 @@ class Newcomer:
             self._take(model.read_kernel(style))
             with torch.no_grad():
                 painted = self.network.paint(crops, [self.name] * BATCH)
-                _, loss = self._judge.compare(cut(painted, BLIND), cut(crops, BLIND), [self.name] * BATCH)
+                pair = cut(painted, self.network.profile.reach), cut(crops, self.network.profile.reach)
+                _, loss = self._judge.compare(*pair, [self.name] * BATCH)
             losses[style] = float(loss.mean())
         nearest = min(losses, key=losses.__getitem__)
         self._take(model.read_kernel(nearest))
@@ -90,7 +95,7 @@ class Newcomer:
             parameter.data.copy_(torch.from_numpy(values))
 
     def _draw(self) -> Tensor:
-        return self._crops.draw(BATCH, CROP + 2 * BLIND)
+        return self._crops.draw(BATCH, CROP + 2 * self.network.profile.reach).to(self._device)
 
     def advance(self, progress: float) -> dict[str, float]:
         """One step at ``progress`` in [0, 1] of the run; returns the loss terms."""
@@ -98,7 +103,7 @@ class Newcomer:
             group["lr"] = LEARNING_RATE * anneal(self.step, progress)
         self._optimizer.zero_grad(set_to_none=True)
         weights = self._weights
-        terms = stylise_step(
+        loss, terms = measure_painting(
             self.network,
             self._judge,
             self._draw(),
@@ -109,16 +114,17 @@ class Newcomer:
             grid_weight=weights.grid_weight,
             stability_weight=weights.stability_weight * min(1.0, (progress + 1e-6) / RAMP),
         )
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._bank, 10.0)
         self._optimizer.step()
         self.step += 1
         for mean, parameter in zip(self._mean, self._bank, strict=True):
-            mean.lerp_(parameter.detach(), 1.0 / min(self.step, MEMORY))
-        return terms
+            mean.lerp_(parameter.detach(), 1.0 / (1.0 + MEMORY * self.step))
+        return {term: float(value) for term, value in terms.items()}
 
     def kernel(self) -> Kernel:
         """The style as it is now: the mean of the last steps."""
-        weight, bias = (mean.numpy().copy() for mean in self._mean)
+        weight, bias = (mean.cpu().numpy().copy() for mean in self._mean)
         return Kernel(weight, bias)
 
     def thumbnail(self) -> bytes:
@@ -146,7 +152,7 @@ class Newcomer:
         """Go on where `state` was taken."""
         for parameter, values in zip(self._bank, state["bank"], strict=True):
             parameter.data.copy_(values)
-        self._mean = list(state["mean"])
+        self._mean = [mean.to(self._device) for mean in state["mean"]]
         self._optimizer.load_state_dict(state["optimizer"])
         self.step, self.minutes = state["step"], state["minutes"]
         self._torch_random.set_state(state["torch_random"])

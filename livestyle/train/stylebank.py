@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from livestyle.model.autoencoder import MARGIN
 from livestyle.model.bank import StyleBankNetwork
 from livestyle.train.losses import (
     CONTENT_TAP,
@@ -20,9 +19,6 @@ from livestyle.train.losses import (
     warp,
 )
 from livestyle.train.vgg import VGG16
-
-# Pixels round a crop that are never judged: beyond the reach of the decoder's zero padding (its deep part reaches 44).
-BLIND = 48
 
 
 class Judge:
@@ -42,7 +38,7 @@ class Judge:
                 self._targets[name] = {tap: gram(features[tap]) for tap in STYLE_TAPS}
 
     def look(self, pictures: Tensor, taps: tuple[str, ...]) -> dict[str, Tensor]:
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._half):
+        with torch.autocast(pictures.device.type, dtype=torch.bfloat16, enabled=self._half):
             features: dict[str, Tensor] = self._vgg(pictures, taps)
         return features
 
@@ -82,10 +78,12 @@ def measure_instability(
     The temporal loss of feed-forward video style transfer with random motion instead of video (ReReVST, TIP 2020,
     trains so). Motion is known exactly, so nothing but the network's own flicker is punished.
     """
-    grid = draw_motion(crops.shape[0], crops.shape[-1], generator)
+    grid = draw_motion(crops.shape[0], crops.shape[-1], generator).to(crops.device)
     noise = torch.randn(crops.shape, generator=generator) * (torch.rand(1, generator=generator) * 0.02)
+    noise = noise.to(crops.device)
     moved = (warp(crops, grid) + noise).clamp(0.0, 1.0)
-    inside = F.pad(torch.ones_like(cut(crops[:, :1], MARGIN)), [MARGIN] * 4)
+    margin = network.profile.margin
+    inside = F.pad(torch.ones_like(cut(crops[:, :1], margin)), [margin] * 4)
     visible = (warp(inside, grid) > 0.999).float() * inside
     difference = (network.paint(moved, styles) - warp(painted, grid)).square() * visible
     return difference.sum() / (3.0 * visible.sum().clamp_min(1.0))
@@ -97,11 +95,12 @@ def measure_border(network: StyleBankNetwork, crops: Tensor, inside: Tensor, sty
     Zero padding tells a network where the border is. One that is judged there learns to paint a band of the painting's
     main colour along it, which lowers the style loss of every crop and looks like dirt in a frame.
     """
-    beside = network.paint(cut(crops, BLIND - MARGIN), styles)
-    return F.mse_loss(cut(beside, MARGIN), inside.detach())
+    margin = network.profile.margin
+    beside = network.paint(cut(crops, network.profile.reach - margin), styles)
+    return F.mse_loss(cut(beside, margin), inside.detach())
 
 
-def stylise_step(
+def measure_painting(
     network: StyleBankNetwork,
     judge: Judge,
     crops: Tensor,
@@ -112,14 +111,15 @@ def stylise_step(
     variation_weight: float,
     grid_weight: float,
     stability_weight: float,
-) -> dict[str, float]:
-    """Put the gradient of the stylising loss into the parameters; returns the loss terms for the log.
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """(loss, its terms for the log) of the stylising branch.
 
-    ``crops`` carry `BLIND` pixels on each side that are painted but not judged.
+    ``crops`` carry ``profile.reach`` pixels on each side that are painted but not judged.
     """
     painted = network.paint(crops, styles)
-    inside = cut(painted, BLIND)
-    content, style = judge.compare(inside, cut(crops, BLIND), styles)
+    reach = network.profile.reach
+    inside = cut(painted, reach)
+    content, style = judge.compare(inside, cut(crops, reach), styles)
     variation, grid = measure_variation(inside), measure_grid(inside)
     loss = content.mean() + style_weight * style.mean() + variation_weight * variation + grid_weight * grid
     terms = {"content": content.mean(), "style": style.mean(), "variation": variation, "grid": grid}
@@ -127,24 +127,26 @@ def stylise_step(
         terms["instability"] = measure_instability(network, crops, painted, styles, generator)
         terms["border"] = measure_border(network, crops, inside, styles)
         loss = loss + stability_weight * (terms["instability"] + terms["border"])
-    loss.backward()  # type: ignore[no-untyped-call]
-    return {name: float(term.detach()) for name, term in terms.items()}
+    return loss, {name: term.detach() for name, term in terms.items()}
 
 
-def reconstruct_step(network: StyleBankNetwork, crops: Tensor, *, gradient_size: float, balance: float) -> float:
-    """Put the rescaled auto-encoder gradient into encoder and decoder; returns the loss.
+def measure_reconstruction(network: StyleBankNetwork, crops: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """(loss, its terms for the log) of the auto-encoder branch."""
+    loss = F.mse_loss(network.reconstruct(crops), crops)
+    return loss, {"reconstruction": loss.detach()}
+
+
+def balance_gradient(network: StyleBankNetwork, gradient_size: float, balance: float) -> None:
+    """Rescale the auto-encoder's gradient in encoder and decoder.
 
     g ← λ·(‖g_K‖ / ‖g_I‖)·g_I with λ ``balance``, ‖g_K‖ ``gradient_size``, and ‖·‖ the mean absolute
     value over the shared parameters: lambda is a ratio of gradients, not a weight of losses.
     """
-    loss = F.mse_loss(network.reconstruct(crops), crops)
-    loss.backward()  # type: ignore[no-untyped-call]
     shared = shared_parameters(network)
     scale = balance * gradient_size / max(measure_gradient(shared), 1e-12)
     for parameter in shared:
         if parameter.grad is not None:
             parameter.grad.mul_(scale)
-    return float(loss.detach())
 
 
 def shared_parameters(network: StyleBankNetwork) -> list[nn.Parameter]:

@@ -5,6 +5,7 @@ A run lives in one folder: ``config.json`` (everything that made it), ``checkpoi
 """
 
 import csv
+import functools
 import math
 import signal
 import time
@@ -23,6 +24,7 @@ from livestyle.artifacts import Model
 from livestyle.controls import find_name
 from livestyle.errors import ConfigError
 from livestyle.model.bank import StyleBankNetwork
+from livestyle.model.profiles import LIVE, find_profile
 from livestyle.pictures import write_picture
 from livestyle.train.checkpoint import load_checkpoint, save_checkpoint
 from livestyle.train.data import (
@@ -35,7 +37,15 @@ from livestyle.train.data import (
     to_picture,
     to_tensor,
 )
-from livestyle.train.stylebank import BLIND, Judge, measure_gradient, reconstruct_step, shared_parameters, stylise_step
+from livestyle.train.processes import Measure, Process, choose_device, join_processes, share_gradients
+from livestyle.train.stylebank import (
+    Judge,
+    balance_gradient,
+    measure_gradient,
+    measure_painting,
+    measure_reconstruction,
+    shared_parameters,
+)
 from livestyle.train.vgg import load_vgg
 
 LOG_EVERY = 20  # steps
@@ -45,7 +55,9 @@ CURVES = ("content", "style", "variation", "grid", "instability", "border", "rec
 
 
 def computes_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 itself; where it only emulates that, float32 is faster."""
+    """Whether the device that trains multiplies bfloat16 itself; where it is only emulated, float32 is faster."""
+    if choose_device().type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
@@ -55,6 +67,7 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     photos: str
     styles: str
     names: tuple[str, ...]
+    profile: str = LIVE.name
     steps: int
     batch: int = 4
     crop: int = 128  # pixels
@@ -78,6 +91,7 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise ConfigError(f"crop is {self.crop}: it must be a multiple of 8 and at least 64")
         if not self.names:
             raise ConfigError("no style is given")
+        find_profile(self.profile)
 
 
 def train(folder: Path, settings: Mapping[str, object], *, resume: bool, start: Path | None, vgg: Path | None) -> None:
@@ -103,22 +117,33 @@ def train(folder: Path, settings: Mapping[str, object], *, resume: bool, start: 
     except msgspec.ValidationError as error:
         raise ConfigError(f"{error}: give --photos and --paintings") from error
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    Run(folder, config, vgg=vgg, initial=start).train()
+    with join_processes() as process:
+        Run(folder, config, vgg=vgg, initial=start, process=process).train()
 
 
 class Run:
-    """One training run: network, optimiser, random states and logs."""
+    """One training run: network, optimiser, random states and logs. Of several processes each has one."""
 
-    def __init__(self, folder: Path, config: TrainConfig, *, vgg: Path | None, initial: Path | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: TrainConfig,
+        *,
+        vgg: Path | None,
+        initial: Path | None,
+        process: Process | None = None,
+    ) -> None:
         """Open or resume the run in ``folder``. ``initial`` is a run or an exported model to start from."""
         self.folder = folder
         self.config = config
+        self._process = process or Process(0, 1, choose_device())
+        self._writes = self._process.rank == 0
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "samples").mkdir(exist_ok=True)
         torch.manual_seed(config.seed)
         self._torch_random = torch.Generator().manual_seed(config.seed)
         self._numpy_random = np.random.default_rng(config.seed)
-        self.network = StyleBankNetwork(config.names)
+        self.network = StyleBankNetwork(config.names, find_profile(config.profile)).to(self._process.device)
         self.step = 0
         self.minutes = 0.0
         self._gradient_size = 0.0
@@ -128,6 +153,8 @@ class Run:
         elif initial is not None:
             own = self.network.state_dict()
             given = read_weights(initial)
+            if any(name in given and given[name].shape != own[name].shape for name in own):
+                raise ConfigError(f"{initial} is of another profile than {config.profile!r}")
             self.network.load_state_dict({name: given.get(name, own[name]) for name in own})
         training, held_out = split_photos(list_pictures(Path(config.photos)))
         self._crops = Crops(load_photos(training), self._numpy_random)
@@ -136,15 +163,19 @@ class Run:
         ]
         paintings = {path.stem: path for path in list_pictures(Path(config.styles))}
         chosen = {name: load_style(paintings[find_name(name, paintings, "painting")]) for name in config.names}
-        self._judge = Judge(load_vgg(vgg), chosen, half=config.half)
-        (folder / "config.json").write_bytes(msgspec.json.format(msgspec.json.encode(config), indent=2))
+        device = self._process.device
+        judged = {name: painting.to(device) for name, painting in chosen.items()}
+        self._judge = Judge(load_vgg(vgg).to(device), judged, half=config.half)
+        self._step = share_gradients(self.network, self._process)
+        if self._writes:
+            (folder / "config.json").write_bytes(msgspec.json.format(msgspec.json.encode(config), indent=2))
 
     def train(self) -> None:
         """Run to the last step, saving on the way; safe to interrupt at any time."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         window: dict[str, list[float]] = {name: [] for name in CURVES}
         saved = time.monotonic()
-        with Progress(*columns) as progress:
+        with Progress(*columns, disable=not self._writes) as progress:
             task = progress.add_task("training", total=self.config.steps, completed=self.step)
             try:
                 while self.step < self.config.steps:
@@ -164,35 +195,52 @@ class Run:
             finally:
                 self.save()
         self.write_samples()
-        plot_curves(self.folder / "loss.csv", self.folder / "loss.png")
+        if self._writes:
+            plot_curves(self.folder / "loss.csv", self.folder / "loss.png")
 
     def _advance(self) -> dict[str, float]:
         config = self.config
         for group in self._optimizer.param_groups:
             group["lr"] = config.learning_rate * anneal(self.step, self.step / config.steps)
         self._optimizer.zero_grad(set_to_none=True)
-        if self.step % (config.stylise_steps + 1) < config.stylise_steps:
-            crops = self._crops.draw(config.batch, config.crop + 2 * BLIND)
-            terms = stylise_step(
-                self.network,
-                self._judge,
-                crops,
-                self._draw_styles(config.batch),
-                self._torch_random,
-                style_weight=config.style_weight,
-                variation_weight=config.variation_weight,
-                grid_weight=config.grid_weight,
-                stability_weight=config.stability_weight * min(1.0, self.step / max(1, config.stability_ramp)),
-            )
+        if self._process.rank:
+            self._reseed()
+        stylising = self.step % (config.stylise_steps + 1) < config.stylise_steps
+        loss, terms = self._step(self._prepare_painting() if stylising else self._prepare_reconstruction())
+        loss.backward()
+        if stylising:
             self._gradient_size = measure_gradient(shared_parameters(self.network))
         else:
-            crops = self._crops.draw(2 * config.batch, config.crop)
-            loss = reconstruct_step(self.network, crops, gradient_size=self._gradient_size, balance=config.balance)
-            terms = {"reconstruction": loss}
+            balance_gradient(self.network, self._gradient_size, config.balance)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
         self._optimizer.step()
         self.step += 1
-        return terms
+        return {name: float(term) for name, term in terms.items()}
+
+    def _prepare_painting(self) -> Measure:
+        config = self.config
+        crops = self._crops.draw(config.batch, config.crop + 2 * self.network.profile.reach).to(self._process.device)
+        return functools.partial(
+            measure_painting,
+            judge=self._judge,
+            crops=crops,
+            styles=self._draw_styles(config.batch),
+            generator=self._torch_random,
+            style_weight=config.style_weight,
+            variation_weight=config.variation_weight,
+            grid_weight=config.grid_weight,
+            stability_weight=config.stability_weight * min(1.0, self.step / max(1, config.stability_ramp)),
+        )
+
+    def _prepare_reconstruction(self) -> Measure:
+        crops = self._crops.draw(2 * self.config.batch, self.config.crop).to(self._process.device)
+        return functools.partial(measure_reconstruction, crops=crops)
+
+    def _reseed(self) -> None:
+        """Let this step of a process above 0 depend on nothing but its number: only rank 0 keeps random states."""
+        state = np.random.default_rng((self.config.seed, self._process.rank, self.step)).bit_generator.state
+        self._numpy_random.bit_generator.state = state
+        self._torch_random.manual_seed(int(self._numpy_random.integers(2**62)))
 
     def _draw_styles(self, count: int) -> list[str]:
         """Styles for a batch, without repeats while there are enough."""
@@ -203,7 +251,9 @@ class Run:
         return order[:count]
 
     def save(self) -> None:
-        """Write the checkpoint."""
+        """Write the checkpoint; rank 0 does, for all."""
+        if not self._writes:
+            return
         state = {
             "config": msgspec.to_builtins(self.config),
             "network": self.network.state_dict(),
@@ -222,6 +272,9 @@ class Run:
                 f"the run in {self.folder} trains {', '.join(state['config']['names'])}: "
                 "give the same styles or another --out"
             )
+        profile = state["config"].get("profile", LIVE.name)
+        if profile != self.config.profile:
+            raise ConfigError(f"the run in {self.folder} is of profile {profile}: give that, or another --out")
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
@@ -232,9 +285,11 @@ class Run:
 
     def write_samples(self) -> None:
         """A sheet of held-out photos: original, auto-encoded, then each style."""
+        if not self._writes:
+            return
         rows = []
         with torch.no_grad():
-            for photo in self._samples:
+            for photo in (sample.to(self._process.device) for sample in self._samples):
                 painted = [self.network.paint(photo, [name])[0] for name in self.config.names]
                 rows.append(
                     np.hstack([to_picture(t) for t in (photo[0], self.network.reconstruct(photo)[0], *painted)])
@@ -242,6 +297,8 @@ class Run:
         write_picture(self.folder / "samples" / f"{self.step:06d}.png", np.vstack(rows))
 
     def _log(self, window: dict[str, list[float]]) -> None:
+        if not self._writes:
+            return
         path = self.folder / "loss.csv"
         fresh = not path.exists()
         with open(path, "a", newline="") as file:
