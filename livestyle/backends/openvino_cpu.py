@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import openvino as ov
 import openvino.properties as properties
@@ -13,9 +15,15 @@ import platformdirs
 from numpy.typing import NDArray
 
 from livestyle.artifacts import GraphEntry, Model
-from livestyle.errors import BackendError, ConfigError, ModelError
+from livestyle.controls import find_name
+from livestyle.errors import BackendError, BackendUnavailable, ConfigError, ModelError
 
+PRECISIONS = ("auto", "f32", "bf16", "int8")
 CACHED = 48  # files in the cache: four graphs at twelve sizes, about 12 MB
+AVX2, VNNI = 11, 23  # cv::CpuFeatures
+
+# These give their handle back before they are through: the caller has motion to search for meanwhile, on another core.
+AHEAD = ("encode",)
 
 
 class OpenVinoBackend:
@@ -24,76 +32,125 @@ class OpenVinoBackend:
     name = "openvino"
 
     def __init__(self, model: Model, width: int, height: int, precision: str = "auto") -> None:
-        """``precision`` ``auto`` lets OpenVINO compute in bfloat16 where the processor has it (1.8 times faster on
-        AVX512-BF16 at 640×360); ``f32`` never does. Raises `ConfigError` for another word.
+        """``precision`` is one of `PRECISIONS`, see `choose_precision`. Raises `ConfigError` or `BackendUnavailable`
+        for one that cannot be had.
         """
-        if precision not in ("auto", "f32"):
-            raise ConfigError(f"precision {precision!r} is unknown: give auto or f32")
         self._model = model
         self._size = (width, height)
         self._core = ov.Core()
+        self.precision = choose_precision(self._core, model, precision)
+        self._variant = choose_variant() if self.precision == "int8" else ""
         self._settings: dict[Any, Any] = {hints.performance_mode: hints.PerformanceMode.LATENCY}
-        if precision == "f32":
+        if self.precision == "f32":
             self._settings[hints.inference_precision] = ov.Type.f32
-        self.precision = precision
         cache = cache_folder()
         if cache is not None:
             self._core.set_property({properties.cache_dir: str(cache)})
 
     def load(self, graph: str) -> "OpenVinoGraph":
-        entry = self._model.manifest.graphs[graph]
-        path = self._model.graph_path(graph)
+        entry = self._model.graph_entry(graph, self._variant)
+        path = self._model.graph_path(graph, self._variant)
+        threads = count_threads(graph in AHEAD)
         try:
             network = self._core.read_model(path)
-            network.reshape({key: self._shape(key) for key in entry.inputs})
-            compiled = self._core.compile_model(network, "CPU", self._settings)
+            network.reshape({k: list(v) for k, v in self._model.manifest.input_shapes(graph, *self._size).items()})
+            compiled = self._core.compile_model(
+                network, "CPU", {**self._settings, properties.inference_num_threads: threads}
+            )
         except RuntimeError as error:
             raise ModelError(f"{path} cannot be compiled by OpenVINO: {_first_line(error)}") from error
-        return OpenVinoGraph(compiled, entry)
+        return OpenVinoGraph(compiled, entry, ahead=graph in AHEAD)
 
-    def _shape(self, key: str) -> list[int]:
-        width, height = self._size
-        facts = self._model.manifest
-        maps = [height // facts.stride, width // facts.stride]
-        shapes = {
-            "pixels": [1, height, width, 3],
-            "flow": [1, 2, *maps],
-            "confidence": [1, 1, *maps],
-            "mask": [1, 1, *maps],
-            "weight": [facts.channels, facts.channels, 3, 3],
-            "bias": [facts.channels],
-            "strength": [1],
-        }
-        return shapes.get(key, [1, facts.channels, *maps])
+    def upload(self, array: NDArray[Any]) -> "Handle":
+        return Handle(ov.Tensor(np.ascontiguousarray(array), shared_memory=True))
 
-    def upload(self, array: NDArray[Any]) -> ov.Tensor:
-        return ov.Tensor(np.ascontiguousarray(array), shared_memory=True)
-
-    def download(self, handle: ov.Tensor) -> NDArray[Any]:
-        return np.array(handle.data)
+    def download(self, handle: "Handle") -> NDArray[Any]:
+        return np.array(handle.ready().data)
 
     def close(self) -> None:
         self._settings = {}
 
 
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """A tensor, and the request that is still writing it."""
+
+    tensor: ov.Tensor
+    request: ov.InferRequest | None = None
+
+    def ready(self) -> ov.Tensor:
+        """The tensor, once it is written. Raises `BackendError`."""
+        if self.request is not None:
+            try:
+                self.request.wait()
+            except RuntimeError as error:
+                raise BackendError(f"OpenVINO failed: {_first_line(error)}") from error
+        return self.tensor
+
+
 class OpenVinoGraph:
     """A compiled graph with two requests that take turns, so that an output outlives the next call."""
 
-    def __init__(self, compiled: ov.CompiledModel, entry: GraphEntry) -> None:
-        self._requests = [compiled.create_infer_request() for _ in range(2)]
-        self._inputs = entry.inputs
+    def __init__(self, compiled: ov.CompiledModel, entry: GraphEntry, *, ahead: bool = False) -> None:
+        """``ahead``: a call starts the work and does not wait for its end."""
         self._output = entry.output
+        self._inputs = entry.inputs
+        requests = [compiled.create_infer_request() for _ in range(2)]
+        self._turns = [(request, request.get_tensor(self._output)) for request in requests]
+        self._ahead = ahead
+        self._taken: list[ov.Tensor] = []  # inputs of the call that may still be running
 
-    def __call__(self, **handles: ov.Tensor) -> dict[str, ov.Tensor]:
-        request = self._requests[0]
-        self._requests.reverse()
+    def __call__(self, **handles: Handle) -> dict[str, Handle]:
+        request, output = self._turns[0]
+        self._turns.reverse()
+        taken = [handles[name].ready() for name in self._inputs]
         try:
-            for name in self._inputs:
-                request.set_tensor(name, handles[name])
+            request.wait()
+            for name, tensor in zip(self._inputs, taken, strict=True):
+                request.set_tensor(name, tensor)
+            if self._ahead:
+                self._taken = taken
+                request.start_async()
+                return {self._output: Handle(output, request)}
             request.infer()
         except RuntimeError as error:
             raise BackendError(f"OpenVINO failed: {_first_line(error)}") from error
-        return {self._output: request.get_tensor(self._output)}
+        return {self._output: Handle(output)}
+
+
+def choose_precision(core: ov.Core, model: Model, precision: str) -> str:
+    """What is computed in, for a word of `PRECISIONS`: ``f32``, ``bf16`` or ``int8``.
+
+    ``auto`` is the fastest that this model and processor have. In ``int8`` only the calibrated layers of the model are
+    in whole numbers; the rest is in bfloat16 where the processor has it (1.8 times faster than f32 on AVX512-BF16 at
+    640×360), as it is in ``bf16``. Raises `ConfigError` for an unknown word or a model without calibrated layers,
+    `BackendUnavailable` for bf16 on a processor without.
+    """
+    find_name(precision, PRECISIONS, "precision")
+    half = core.get_property("CPU", hints.inference_precision) == ov.Type.bf16
+    whole = choose_variant() in model.manifest.variants
+    if precision == "int8" and not whole:
+        raise ConfigError(f"the {model.manifest.profile} model has no int8 form: make it with 'livestyle calibrate'")
+    if precision == "bf16" and not half:
+        raise BackendUnavailable("this processor does not compute in bf16: give auto or f32")
+    if precision != "auto":
+        return precision
+    return "int8" if whole else "bf16" if half else "f32"
+
+
+def choose_variant() -> str:
+    """Which of `livestyle.artifacts.VARIANTS` this processor computes without overflow."""
+    return "int8_reduced" if cv2.checkHardwareSupport(AVX2) and not cv2.checkHardwareSupport(VNNI) else "int8"
+
+
+def count_threads(beside: bool) -> int:
+    """Threads of a graph: all cores of two, one fewer of more, for capture and encoding; ``beside`` other work, fewer.
+
+    Two threads for encode while motion is searched for take the same core from each other.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = cores if cores <= 2 else cores - 1
+    return max(1, threads - 1) if beside else threads
 
 
 def cache_folder() -> Path | None:
