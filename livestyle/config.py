@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from livestyle.controls import find_name
+from livestyle.controls import check_morph, find_name
 from livestyle.errors import ConfigError
 
 SIDES = (16, 8192)  # pixels
@@ -28,13 +28,17 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What ``livestyle live`` runs with. None leaves the choice to the program.
 
     ``size`` is (width, height) in pixels. ``fps`` is the rate of live sinks, and asked of cameras and the scene.
-    ``frames`` ends the run after so many. ``port`` 0 takes a free one.
+    ``regions`` are texts ``MASK=STYLE``, masks that are pictures by paths from the working folder. ``morph`` is in
+    seconds. ``frames`` ends the run after so many. ``port`` 0 takes a free one.
     """
 
     source: str = "auto"
     sinks: tuple[str, ...] = ("auto",)
     style: str | None = None
+    regions: tuple[str, ...] = ()
     strength: float = 1.0
+    morph: float = 0.3
+    keep_colors: bool = False
     coherence: bool = True
     size: tuple[int, int] | None = None
     fps: Fraction | None = None
@@ -49,6 +53,7 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError("no sink is given: name at least one")
         if not 0.0 <= self.strength <= 1.0:
             raise ConfigError(f"strength {self.strength:g} is outside 0 to 1")
+        check_morph(self.morph)
         if self.size is not None and not all(SIDES[0] <= side <= SIDES[1] for side in self.size):
             raise ConfigError(f"size {self.size[0]}x{self.size[1]}: each side must be {SIDES[0]} to {SIDES[1]} pixels")
         if self.fps is not None and not RATES[0] <= self.fps <= RATES[1]:

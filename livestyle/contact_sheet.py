@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from livestyle.artifacts import Model
+from livestyle.controls import Controls
 from livestyle.live.stylizer import Stylizer
 from livestyle.media import Pixels
 from livestyle.sources.scene import SceneSource
@@ -56,7 +57,7 @@ def make_sheet(
     for row in rows:
         _place(sheet, row.pixels, 0, top)
         for column, style in enumerate(model.styles, start=1):
-            _place(sheet, paint_picture(painter, row.pixels, ((style, 1.0),)), column, top)
+            _place(sheet, paint_picture(painter, row.pixels, Controls(((style, 1.0),))), column, top)
             advance()
         top += row.pixels.shape[0]
         _write(sheet, row.name, (_left(0), top + 25), 0.62, PALE_INK)

@@ -59,6 +59,11 @@ class Controls:
         """The style of the largest weight."""
         return max(self.mix, key=lambda entry: entry[1])[0]
 
+    @property
+    def styles(self) -> set[str]:
+        """Every style that is in use somewhere."""
+        return {style for mix in (self.mix, *(region.mix for region in self.regions)) for style, _ in mix}
+
 
 def find_name(name: str, known: Iterable[str], what: str) -> str:
     """Return ``name`` if it is known; otherwise raise `ConfigError` that names the nearest known one."""
@@ -326,7 +331,7 @@ class ControlBoard:
     def styles(self) -> Sequence[str]:
         """The styles at this moment; one in use that was removed stays until it is left."""
         known = tuple(self._list())
-        return known + tuple(name for name, _ in self._controls.mix if name not in known)
+        return known + tuple(sorted(self._controls.styles - set(known)))
 
     def run(self, text: str) -> Controls:
         """Apply a command line such as ``style udnie`` and return the new value. Raises `ConfigError`."""

@@ -28,6 +28,7 @@ from livestyle.control.web import WebServer
 from livestyle.controls import ControlBoard, Controls, format_mix, parse_mix
 from livestyle.errors import ConfigError, LivestyleError, SourceError
 from livestyle.live.outlet import SinkPlan
+from livestyle.live.regions import read_regions
 from livestyle.live.session import Session
 from livestyle.live.stats import Stats
 from livestyle.live.stylizer import Stylizer
@@ -52,15 +53,23 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
     _check_recordings(config)
     model = load_model()
     style = config.style or model.styles[0]
-    controls = Controls(mix=parse_mix(style, model.styles), strength=config.strength, coherence=config.coherence)
-    for name, _ in controls.mix:
+    regions, masks = read_regions(config.regions, model.styles)
+    controls = Controls(
+        mix=parse_mix(style, model.styles),
+        regions=regions,
+        strength=config.strength,
+        morph=config.morph,
+        keep_colors=config.keep_colors,
+        coherence=config.coherence,
+    )
+    for name in controls.styles:
         model.read_kernel(name)  # a damaged one is told now; later it would only let frames pass unpainted
-    board = ControlBoard(controls, lambda: model.styles)
+    board = ControlBoard(controls, lambda: model.styles, tuple(masks))
     stats = Stats()
     say = functools.partial(_say, console)
 
     def open_painter(info: StreamInfo) -> Stylizer:
-        painter = Stylizer(model, backend=config.backend)
+        painter = Stylizer(model, backend=config.backend, masks=masks)
         painter.prepare(info.width, info.height)
         return painter
 

@@ -71,6 +71,27 @@ def read_picture(path: Path) -> Pixels:
     Grey becomes RGB, alpha is laid on white, 16 bits are rounded to 8, EXIF orientation is applied. A file that is cut
     off or damaged is refused, not read in part. Raises `ConfigError`.
     """
+    picture = _read(path)
+    if picture.shape[2] == 4:
+        picture = _lay_on_white(picture)
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def read_mask(path: Path) -> NDArray[np.float32]:
+    """A mask, float32 (H, W): 1 where the picture is white, 0 where it is black; of a cut-out, where it is opaque.
+
+    Read as `read_picture` reads. Raises `ConfigError`.
+    """
+    picture = _read(path)
+    if picture.shape[2] == 4 and picture[..., 3].min() < 255:
+        grey = picture[..., 3]
+    else:
+        grey = np.asarray(cv2.cvtColor(np.ascontiguousarray(picture[..., :3]), cv2.COLOR_BGR2GRAY), np.uint8)
+    return grey.astype(np.float32) / np.float32(255)
+
+
+def _read(path: Path) -> Pixels:
+    """A picture as it is stored, upright: BGR (H, W, 3) or BGRA (H, W, 4), uint8."""
     check_input(path)
     try:
         data = path.read_bytes()
@@ -86,10 +107,7 @@ def read_picture(path: Path) -> Pixels:
         picture, orientation = _decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH), 1
     if picture is None:
         raise ConfigError(f"{path} is not a picture that can be read: damaged, cut off, or of another kind")
-    eight = _to_eight_bits(picture, path)
-    if eight.shape[2] == 4:
-        eight = _turn(_lay_on_white(eight), orientation)
-    return np.asarray(cv2.cvtColor(eight, cv2.COLOR_BGR2RGB), np.uint8)
+    return _turn(_to_eight_bits(picture, path), orientation)
 
 
 def check_target(path: Path) -> None:

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -19,10 +19,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from livestyle import pictures
 from livestyle.artifacts import Model
-from livestyle.controls import Controls, Mix, parse_mix
+from livestyle.controls import Controls, parse_mix
 from livestyle.errors import ConfigError, LivestyleError, SinkError, SourceError
 from livestyle.live.fit import Size, fit_pixels
 from livestyle.live.handoff import Closed, Group, Lane
+from livestyle.live.regions import MaskSource, read_regions
 from livestyle.live.stylizer import Stylizer
 from livestyle.media import AudioPacket, Frame, Pixels, Sink, Source
 from livestyle.sinks import FILE_SUFFIXES, open_sink
@@ -37,15 +38,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """How to paint. ``mix`` as from `parse_mix`, ``strength`` in [0, 1], ``size`` (width, height) or the source's.
+    """How to paint: with these ``controls``, at ``size`` (width, height) or the source's.
 
-    At another shape than the source's, ``size`` is kept and bars are added. ``backend`` and ``precision`` as in
-    `livestyle.backends.open_backend`. ``coherence`` steadies video; a picture has nothing to be steady with.
+    ``masks`` are those that the regions of the controls name beside shapes. At another shape than the source's,
+    ``size`` is kept and bars are added. ``backend`` and ``precision`` as in `livestyle.backends.open_backend`.
+    Coherence steadies video; a picture has nothing to be steady with.
     """
 
-    mix: Mix
-    strength: float = 1.0
-    coherence: bool = True
+    controls: Controls
+    masks: Mapping[str, MaskSource]
     backend: str = "auto"
     precision: str = "auto"
     size: Size | None = None
@@ -55,17 +56,24 @@ def make_job(
     model: Model,
     style: str | None,
     *,
+    regions: Sequence[str] = (),
     strength: float = 1.0,
+    keep_colors: bool = False,
     coherence: bool = True,
     backend: str = "auto",
     precision: str = "auto",
     size: str | None = None,
 ) -> Job:
-    """A `Job` from what a user typed; the first style of the model by default. Raises `ConfigError`."""
+    """A `Job` from what a user typed; the first style of the model by default. ``regions`` are texts ``MASK=STYLE``.
+
+    Raises `ConfigError`.
+    """
     if not 0.0 <= strength <= 1.0:
         raise ConfigError(f"strength {strength:g} is outside 0 to 1")
     mix = parse_mix(style, model.styles) if style else ((model.styles[0], 1.0),)
-    return Job(mix, strength, coherence, backend, precision, None if size is None else parse_size(size))
+    parsed, masks = read_regions(regions, model.styles)
+    controls = Controls(mix, parsed, strength, keep_colors=keep_colors, coherence=coherence)
+    return Job(controls, masks, backend, precision, None if size is None else parse_size(size))
 
 
 def parse_size(text: str) -> Size:
@@ -89,7 +97,7 @@ def stylize(model: Model, given: Path, target: str, job: Job) -> int:
     pictures.check_input(given)
     picture = pictures.is_picture(given)
     _check_target(given, target, picture)
-    painter = Stylizer(model, backend=job.backend, precision=job.precision)
+    painter = Stylizer(model, backend=job.backend, precision=job.precision, masks=job.masks)
     try:
         if picture:
             return _paint_picture(painter, given, target, job)
@@ -110,10 +118,10 @@ def show_progress(what: str, total: int | None) -> Iterator[Callable[[], None]]:
         yield lambda: progress.advance(task)
 
 
-def paint_picture(painter: Stylizer, pixels: Pixels, mix: Mix, strength: float = 1.0) -> Pixels:
+def paint_picture(painter: Stylizer, pixels: Pixels, controls: Controls) -> Pixels:
     """Paint one picture that has no past; it comes back at its size."""
     frame = Frame(pixels, 0, 0, Fraction(1), time.monotonic())
-    return painter.paint(frame, Controls(mix, strength=strength, coherence=False)).pixels
+    return painter.paint(frame, replace(controls, coherence=False)).pixels
 
 
 class NumberedPictures:
@@ -201,7 +209,7 @@ def _paint_picture(painter: Stylizer, given: Path, target: str, job: Job) -> int
     if target.endswith("/"):
         NumberedPictures(path)
         path /= picture_name(0)
-    pictures.write_picture(path, paint_picture(painter, pixels, job.mix, job.strength))
+    pictures.write_picture(path, paint_picture(painter, pixels, job.controls))
     return 1
 
 
@@ -241,7 +249,6 @@ def _run(
     advance: Callable[[], None],
 ) -> int:
     """Paint until the end, an error or Ctrl-C; in each case everything painted has been given to the sink."""
-    controls = Controls(job.mix, strength=job.strength, coherence=job.coherence)
     lane: Lane[Frame | AudioPacket] = Lane(AHEAD)
     group = Group()
     group.on_stop(lane.close)
@@ -252,7 +259,7 @@ def _run(
     try:
         while (item := read()) is not None:
             if isinstance(item, Frame):
-                lane.put(painter.paint(replace(item, pixels=fit_pixels(item.pixels, size)), controls))
+                lane.put(painter.paint(replace(item, pixels=fit_pixels(item.pixels, size)), job.controls))
                 painted += 1
                 advance()
             else:

@@ -5,15 +5,17 @@ A mask is averaged over each feature, 4×4 pixels, and that is its feather: a ha
 draws it. Regions in the same mix share one run of the bank.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from livestyle.controls import Controls, Mix, Region, read_rectangle
+from livestyle.controls import SHAPES, Controls, Mix, Region, add_region, parse_region, read_rectangle
 from livestyle.media import Frame
+from livestyle.pictures import check_input, read_mask
 
 Floats = NDArray[np.float32]
 MaskSource = Callable[[Frame], Floats]  # float32 (H, W) in [0, 1], of any size; the same array again costs nothing
@@ -79,6 +81,35 @@ class RegionMap:
         return kept[1]
 
 
+def read_regions(texts: Iterable[str], styles: Sequence[str]) -> tuple[tuple[Region, ...], dict[str, MaskSource]]:
+    """Regions of ``MASK=STYLE`` texts, from the lowest up, and the masks that they name by a picture's path.
+
+    Raises `ConfigError` for a picture that cannot be read, an unknown mask or an unknown style.
+    """
+    regions: tuple[Region, ...] = ()
+    masks: dict[str, MaskSource] = {}
+    for text in texts:
+        name = text.rpartition("=")[0]
+        if _is_path(name):
+            masks[name] = _hold(read_mask(Path(name)))
+        regions = add_region(regions, parse_region(text, styles, tuple(masks)))
+    return regions, masks
+
+
+def _is_path(name: str) -> bool:
+    """Whether a mask is a picture: a file that is there, or one that ought to be, which is then told."""
+    if name in SHAPES or not name or read_rectangle(name) is not None:
+        return False
+    path = Path(name)
+    if path.suffix or path.name != name:
+        check_input(path)
+    return path.is_file()
+
+
+def _hold(mask: Floats) -> MaskSource:
+    return lambda frame: mask
+
+
 def stack(mix: Mix, regions: Sequence[Region], masks: Sequence[Floats]) -> list[Layer]:
     """Layers that lay ``regions`` over ``mix`` in their order; those of one mix become one layer.
 
@@ -119,7 +150,8 @@ def to_grid(mask: Floats, width: int, height: int, grid: Grid) -> Floats:
     """The mean of a mask, stretched to ``width`` x ``height`` pixels, over each feature; float32 (h, w) in [0, 1]."""
     if mask.shape != (height, width):
         shrinks = mask.shape[0] > height
-        mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        mask = np.asarray(cv2.resize(mask, (width, height), interpolation=method), np.float32)
     right = grid.width * grid.stride - width - grid.margin
     below = grid.height * grid.stride - height - grid.margin
     padded = cv2.copyMakeBorder(mask, grid.margin, below, grid.margin, right, cv2.BORDER_REPLICATE)

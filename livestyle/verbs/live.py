@@ -15,6 +15,14 @@ def live(
         typer.Option(help="auto, virtualcam, web, rtmp://HOST/APP/KEY, a video file or null; may be repeated."),
     ] = None,
     style: Annotated[str | None, typer.Option(help="A style, or a mix such as a:0.5,b:0.5.")] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MASK=STYLE",
+            help="Another style in a part: left, right, top, bottom, circle, x,y,w,h in fractions, or a picture that "
+            "is white there; may be repeated.",
+        ),
+    ] = None,
     size: Annotated[
         str | None, typer.Option(metavar="WxH", help="Size to paint at; 640x360 at most otherwise.")
     ] = None,
@@ -27,6 +35,12 @@ def live(
         bool | None, typer.Option("--coherence/--no-coherence", help="Keep the painting steady from frame to frame.")
     ] = None,
     strength: Annotated[float | None, typer.Option(metavar="0..1", help="How much of the painting shows.")] = None,
+    morph: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="How long a style takes to become the next; 0 is at once.")
+    ] = None,
+    keep_colors: Annotated[
+        bool | None, typer.Option("--keep-colors", help="Paint in the colours of the source.")
+    ] = None,
     backend: Annotated[str | None, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")] = None,
     port: Annotated[int | None, typer.Option(help="Port of the page at 127.0.0.1; 0 takes a free one.")] = None,
     snapshots: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for snapshots.")] = None,
@@ -48,6 +62,9 @@ def live(
         "report": report,
         "coherence": coherence,
         "strength": strength,
+        "regions": region or None,
+        "morph": morph,
+        "keep_colors": keep_colors,
         "backend": backend,
         "port": port,
         "snapshots": snapshots,

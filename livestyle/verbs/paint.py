@@ -15,6 +15,15 @@ def stylize(
     ],
     style: Annotated[str | None, typer.Option(help="A style, or a mix such as a:0.5,b:0.5.")] = None,
     strength: Annotated[float, typer.Option(metavar="0..1", help="How much of the painting shows.")] = 1.0,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MASK=STYLE",
+            help="Another style in a part: left, right, top, bottom, circle, x,y,w,h in fractions, or a picture that "
+            "is white there; may be repeated.",
+        ),
+    ] = None,
+    keep_colors: Annotated[bool, typer.Option("--keep-colors", help="Paint in the colours of the source.")] = False,
     coherence: Annotated[
         bool, typer.Option("--coherence/--no-coherence", help="Keep a video's painting steady from frame to frame.")
     ] = True,
@@ -28,8 +37,18 @@ def stylize(
     from livestyle.stylize import stylize as paint
 
     model = load_model()
-    options = {"strength": strength, "coherence": coherence, "backend": backend, "precision": precision, "size": size}
-    paint(model, given, target, make_job(model, style, **options))  # type: ignore[arg-type]
+    job = make_job(
+        model,
+        style,
+        regions=region or (),
+        strength=strength,
+        keep_colors=keep_colors,
+        coherence=coherence,
+        backend=backend,
+        precision=precision,
+        size=size,
+    )
+    paint(model, given, target, job)
 
 
 def styles(
