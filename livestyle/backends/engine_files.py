@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import platformdirs
 
-from livestyle.artifacts import Model, write_whole
+from livestyle.artifacts import GraphEntry, Model, write_whole
 from livestyle.controls import find_name
 from livestyle.errors import BackendError, ConfigError, EngineMismatch
 
@@ -82,16 +82,18 @@ def choose_precision(precision: str) -> str:
     return find_name("f16" if precision == "auto" else precision, PRECISIONS, "precision")
 
 
-def find_graph(model: Model, graph: str, precision: str) -> tuple[Path, str, str]:
-    """(ONNX file, its sha256, precision built) of a graph; one that has no INT8 form is built in f16 instead."""
-    entry = model.manifest.graphs[graph]
-    return model.graph_path(graph), entry.sha256, "f16" if precision == "int8" else precision
+def find_graph(model: Model, graph: str, precision: str) -> tuple[Path, GraphEntry, str]:
+    """(ONNX file, its entry in the manifest, precision built) of a graph; int8 without such a form is built in f16."""
+    variant = "int8" if precision == "int8" else ""
+    if precision == "int8" and graph not in model.manifest.variants.get(variant, {}):
+        precision = "f16"
+    return model.graph_path(graph, variant), model.graph_entry(graph, variant), precision
 
 
 def make_key(model: Model, graph: str, precision: str, size: tuple[int, int], toolchain: Toolchain) -> EngineKey:
     """The key of a graph for a padded picture ``size`` (see `Manifest.pad_size`)."""
-    _, sha256, precision = find_graph(model, graph, choose_precision(precision))
-    return EngineKey(toolchain, model.manifest.profile, graph, sha256, precision, *size)
+    _, entry, precision = find_graph(model, graph, choose_precision(precision))
+    return EngineKey(toolchain, model.manifest.profile, graph, entry.sha256, precision, *size)
 
 
 def engine_folder() -> Path:

@@ -82,8 +82,7 @@ def build_engine(model: Model, key: EngineKey, monitor: Any = None) -> tuple[Eng
 
 def read_graph(model: Model, key: EngineKey, shapes: Shapes) -> onnx.ModelProto:
     """The ONNX graph in the key's precision. Raises `ModelError` when it is damaged or not what the manifest says."""
-    path, _, _ = find_graph(model, key.graph, key.precision)
-    entry = model.manifest.graphs[key.graph]
+    path, entry, _ = find_graph(model, key.graph, key.precision)
     try:
         graph = onnx.load_model_from_string(path.read_bytes())
     except OSError as error:
