@@ -281,7 +281,9 @@ class Thumbnails(Mapping[str, bytes]):
 
 
 def find_engines() -> Path:
-    """The folder of shipped models: inside an installed wheel, or beside the package in a checkout."""
+    """The folder of models: ``$LIVESTYLE_ENGINES``; otherwise in an installed wheel, or beside a checkout's package."""
+    if named := os.environ.get("LIVESTYLE_ENGINES"):
+        return Path(named)
     package = Path(__file__).resolve().parent
     inside = package / "_engines"
     return inside if inside.is_dir() else package.parent / "engines"
@@ -292,9 +294,11 @@ def find_profiles() -> list[str]:
     return sorted(path.parent.name for path in find_engines().glob("*/manifest.json"))
 
 
-def load_model(profile: str = "live", engines: Path | None = None) -> Model:
-    """Read the shipped model of a profile. Raises `ModelError`."""
-    return Model((engines or find_engines()) / profile)
+def load_model(profile: str = "live") -> Model:
+    """Read the model of a profile. Raises `ConfigError` when there are only others, `ModelError` when it is damaged."""
+    if known := find_profiles():
+        find_name(profile, known, "profile")
+    return Model(find_engines() / profile)
 
 
 def find_own_banks(profile: str) -> Path:

@@ -43,6 +43,7 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True):
     size: tuple[int, int] | None = None
     fps: Fraction | None = None
     frames: int | None = None
+    profile: str = "live"
     backend: str = "auto"
     port: int = 8765
     report: Path | None = None

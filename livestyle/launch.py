@@ -51,7 +51,7 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
     console = console or Console(stderr=True, highlight=False)
     _check_report(config.report)
     _check_recordings(config)
-    model = load_model()
+    model = load_model(config.profile)
     style = config.style or model.styles[0]
     regions, masks = read_regions(config.regions, model.styles)
     controls = Controls(

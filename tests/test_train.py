@@ -132,7 +132,7 @@ def test_a_run_becomes_a_model_that_paints(folders: tuple[Path, Path], tmp_path:
         rows = list(csv.DictReader(file))
     assert float(rows[-1]["style"]) < float(rows[0]["style"])
     assert (tmp_path / "run" / "loss.png").stat().st_size > 1000
-    manifest = export_run(tmp_path / "run", tmp_path / "model")
+    _, manifest = export_run(tmp_path / "run", tmp_path / "model")
     assert list(manifest.banks) == ["reed", "stone"]
     again = Run(tmp_path / "again", make_config(folders), vgg=None, initial=tmp_path / "model").network.state_dict()
     trained = load_checkpoint(tmp_path / "run" / "checkpoint.pt")["network"]

@@ -22,6 +22,7 @@ from livestyle.artifacts import (
     GraphEntry,
     Kernel,
     Manifest,
+    find_engines,
     hash_file,
     make_caption,
     write_bank,
@@ -40,10 +41,15 @@ EXAMPLE_SIZE = (96, 64)  # of the traced picture; any multiple of 8 works afterw
 CHECK_SIZE = (136, 104)  # of the parity run: another size than the traced one, on purpose
 
 
-def export_run(run: Path, folder: Path) -> Manifest:
-    """Write ``folder`` (see `livestyle.artifacts`) from ``run/checkpoint.pt``. Raises `ModelError` on a mismatch."""
+def export_run(run: Path, folder: Path | None = None) -> tuple[Path, Manifest]:
+    """Write a model folder (see `livestyle.artifacts`) from ``run/checkpoint.pt``; returns it and what it says.
+
+    Without ``folder``, over the shipped model of the run's profile. Raises `ModelError` when a graph does not compute
+    what torch does.
+    """
     state = load_checkpoint(run / "checkpoint.pt")
     profile = find_profile(state["config"].get("profile", LIVE.name))  # runs of the first version do not say
+    folder = folder or find_engines() / profile.name
     network = StyleBankNetwork(state["config"]["names"], profile)
     network.load_state_dict(state["network"])
     network.eval().requires_grad_(False)
@@ -61,7 +67,7 @@ def export_run(run: Path, folder: Path) -> Manifest:
         write_whole(folder / "banks" / f"{style}.jpg", draw_thumbnail(network, style))
     manifest = _describe(folder, profile, network.bank.styles, state)
     write_whole(folder / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
-    return manifest
+    return folder, manifest
 
 
 def export_graph(name: str, module: nn.Module, profile: Profile = LIVE) -> bytes:

@@ -24,6 +24,9 @@ def train(
     vgg: Annotated[
         Path | None, typer.Option(metavar="FILE", help="VGG-16 weights; livestyle[train] brings them.")
     ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Shape of the network: live, or studio, StyleBank's published one.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Length of the run.")] = None,
     batch: Annotated[int | None, typer.Option(help="Crops in a step.")] = None,
     crop: Annotated[int | None, typer.Option(help="Side of a crop in pixels, a multiple of 8.")] = None,
@@ -37,6 +40,7 @@ def train(
         "photos": str(photos) if photos else None,
         "styles": str(paintings) if paintings else None,
         "names": tuple(style) if style else None,
+        "profile": profile,
         "steps": steps,
         "batch": batch,
         "crop": crop,
@@ -57,13 +61,12 @@ def export(
     ] = None,
 ) -> None:
     """Make the model that runs live from a training run: ONNX graphs, checked against torch, and banks."""
-    from livestyle.artifacts import find_engines
-
     with needing_torch():
         from livestyle.deploy.export import export_run
-    folder = out or find_engines() / "live"
-    manifest = export_run(run, folder)
-    typer.echo(f"wrote {folder}: {len(manifest.graphs)} graphs, {len(manifest.banks)} styles")
+    folder, manifest = export_run(run, out)
+    typer.echo(
+        f"wrote {folder}: profile {manifest.profile}, {len(manifest.graphs)} graphs, {len(manifest.banks)} styles"
+    )
 
 
 def add_style(
@@ -75,20 +78,18 @@ def add_style(
         typer.Option(metavar="DIR", help="Photos to learn on; your camera and the rendered scene otherwise."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a style that was stopped.")] = False,
-    model: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Model folder to add it to; the shipped one otherwise.")
-    ] = None,
+    profile: Annotated[str, typer.Option(help="The network to add it to: live or studio.")] = "live",
     vgg: Annotated[
         Path | None, typer.Option(metavar="FILE", help="VGG-16 weights; livestyle[train] brings them.")
     ] = None,
 ) -> None:
     """Learn a painting of yours as a new style; a running livestyle has it at once (needs livestyle[train])."""
-    from livestyle.artifacts import Model, load_model
+    from livestyle.artifacts import load_model
 
     with needing_torch():
         from livestyle.train import own_style
     own_style.add_style(
-        Model(model) if model else load_model(),
+        load_model(profile),
         name,
         image,
         minutes=minutes,
@@ -99,8 +100,11 @@ def add_style(
     )
 
 
-def remove_style(name: Annotated[str, typer.Argument(help="A style that you have added.")]) -> None:
+def remove_style(
+    name: Annotated[str, typer.Argument(help="A style that you have added.")],
+    profile: Annotated[str, typer.Option(help="The network that it was added to.")] = "live",
+) -> None:
     """Delete a style of your own."""
     from livestyle.artifacts import load_model
 
-    load_model().own.remove(name)
+    load_model(profile).own.remove(name)

@@ -41,6 +41,7 @@ def live(
     keep_colors: Annotated[
         bool | None, typer.Option("--keep-colors", help="Paint in the colours of the source.")
     ] = None,
+    profile: Annotated[str | None, typer.Option(help="Which network: live, or studio for GPUs.")] = None,
     backend: Annotated[str | None, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")] = None,
     port: Annotated[int | None, typer.Option(help="Port of the page at 127.0.0.1; 0 takes a free one.")] = None,
     snapshots: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for snapshots.")] = None,
@@ -65,6 +66,7 @@ def live(
         "regions": region or None,
         "morph": morph,
         "keep_colors": keep_colors,
+        "profile": profile,
         "backend": backend,
         "port": port,
         "snapshots": snapshots,

@@ -12,6 +12,7 @@ def bench(
     size: Annotated[str, typer.Option(metavar="WxH", help="Size of the frames.")] = "640x360",
     frames: Annotated[int, typer.Option(metavar="N", help="Frames to time.")] = 200,
     style: Annotated[str | None, typer.Option(help="A style; the first otherwise.")] = None,
+    profile: Annotated[str, typer.Option(help="Which network: live or studio.")] = "live",
     backend: Annotated[str, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")] = "openvino",
     precision: Annotated[str, typer.Option(help="auto or f32.")] = "auto",
     peers: Annotated[
@@ -34,7 +35,7 @@ def bench(
 
     before = None if baseline is None else read_baseline(baseline)
     report = measure_speed(
-        load_model(), size, style=style, backend=backend, precision=precision, frames=frames, peers=peers
+        load_model(profile), size, style=style, backend=backend, precision=precision, frames=frames, peers=peers
     )
     changes = [] if before is None else compare_speed(report, before)
     if as_json:
@@ -65,6 +66,7 @@ def quality(
     vgg: Annotated[
         Path | None, typer.Option(metavar="FILE", help="VGG-16 weights; the installed ones otherwise.")
     ] = None,
+    profile: Annotated[str, typer.Option(help="Which network: live or studio.")] = "live",
     backend: Annotated[str, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")] = "openvino",
 ) -> None:
     """Content and style losses of every style, beside other people's networks on the same photos."""
@@ -78,7 +80,7 @@ def quality(
     report = evaluate_quality(
         photos,
         paintings,
-        model=load_model(),
+        model=load_model(profile),
         backend=backend,
         johnson=johnson,
         lite=lite,
@@ -109,6 +111,7 @@ def stability(
     vgg: Annotated[
         Path | None, typer.Option(metavar="FILE", help="VGG-16 weights; the installed ones otherwise.")
     ] = None,
+    profile: Annotated[str, typer.Option(help="Which network: live or studio.")] = "live",
     backend: Annotated[str, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")] = "openvino",
 ) -> None:
     """Flicker of every style with coherence and without it, beside other people's painters on the same video."""
@@ -121,7 +124,7 @@ def stability(
         from livestyle.evaluate.steadiness_report import print_steadiness
     rows = evaluate_stability(
         clip,
-        model=load_model(),
+        model=load_model(profile),
         out=out,
         count=frames,
         styles=style or (),

@@ -27,6 +27,7 @@ def stylize(
     coherence: Annotated[
         bool, typer.Option("--coherence/--no-coherence", help="Keep a video's painting steady from frame to frame.")
     ] = True,
+    profile: Annotated[str, typer.Option(help="Which network: live, or studio for GPUs and files.")] = "live",
     backend: Annotated[str, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto or f32.")] = "auto",
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Size of the result; the source's otherwise.")] = None,
@@ -36,7 +37,7 @@ def stylize(
     from livestyle.stylize import make_job
     from livestyle.stylize import stylize as paint
 
-    model = load_model()
+    model = load_model(profile)
     job = make_job(
         model,
         style,
@@ -55,6 +56,7 @@ def styles(
     pictures: Annotated[
         list[Path] | None, typer.Argument(metavar="[PICTURE]...", help="For the sheet; the rendered scene otherwise.")
     ] = None,
+    profile: Annotated[str, typer.Option(help="Which network: live, or studio for GPUs and files.")] = "live",
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
     sheet: Annotated[
         Path | None, typer.Option(metavar="OUT.png", help="Paint pictures in every style and lay them out on a sheet.")
@@ -66,7 +68,7 @@ def styles(
     from livestyle.artifacts import load_model
     from livestyle.styles import format_table, list_styles, write_sheet
 
-    model = load_model()
+    model = load_model(profile)
     if pictures and sheet is None:
         raise ConfigError("pictures are for the contact sheet: give --sheet OUT.png too")
     if sheet is not None:
