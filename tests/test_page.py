@@ -44,7 +44,7 @@ class Stage:
     """A server with a board and a picture that is painted 20 times a second."""
 
     def __init__(self, port: int = 0) -> None:
-        self.board = ControlBoard(Controls((("starry_night", 1.0),)), STYLES)
+        self.board = ControlBoard(Controls((("starry_night", 1.0),)), STYLES, masks=("my mask.png",))
         self.report = dict(REPORT)
         self.preview = PreviewSink()
         thumbnail = cv2.imencode(".jpg", np.full((40, 64, 3), 90, np.uint8))[1].tobytes()
@@ -164,6 +164,59 @@ def test_strength_and_switches(page: Browser, stage: Stage) -> None:
     page.click("#snapshot")
     wait_for(lambda: stage.board.controls.snapshots == 1, "no snapshot")
     assert "snapshot" in page.run("return document.getElementById('message').textContent").lower()
+
+
+def test_several_styles_are_mixed_by_cards_and_sliders(page: Browser, stage: Stage) -> None:
+    page.click("#mixing")
+    page.click("[data-style=udnie]")
+    wait_for(lambda: dict(stage.board.controls.mix) == {"starry_night": 0.5, "udnie": 0.5}, "no second style")
+    page.wait("return document.querySelectorAll('#mixer input').length === 2")
+    page.click("[data-style=scream]")
+    wait_for(lambda: len(stage.board.controls.mix) == 3, "no third style")
+    page.wait("return document.querySelectorAll('#mixer input').length === 3")
+    drag(page, "mix-scream", 60)
+    wait_for(lambda: abs(dict(stage.board.controls.mix)["scream"] - 0.6) < 0.001, "the share did not change")
+    assert dict(stage.board.controls.mix)["udnie"] == pytest.approx(0.2, abs=0.001)
+    page.wait("return document.getElementById('mix-udnie').value === '20'")
+    page.click("[data-style=starry_night]")
+    wait_for(lambda: set(dict(stage.board.controls.mix)) == {"udnie", "scream"}, "the card did not remove its style")
+    page.click("#mixing")
+    page.wait("return document.getElementById('mixer').hidden && !document.getElementById('blend-row').hidden")
+    page.click("[data-style=great_wave]")
+    wait_for(lambda: stage.board.controls.mix == (("great_wave", 1.0),), "a card does not choose again")
+
+
+def test_parts_are_set_changed_and_taken_away(page: Browser, stage: Stage) -> None:
+    def choose(part: str, style: str) -> None:
+        for name, value in (("part", part), ("style", style)):
+            page.run(f"document.getElementById('region-{name}').value = '{value}'")
+        page.click("#region-add")
+
+    def parts() -> list[tuple[str, str]]:
+        return [(region.mask, region.mix[0][0]) for region in stage.board.controls.regions]
+
+    page.wait("return document.querySelectorAll('#region-part option').length === 6")
+    choose("left", "udnie")
+    wait_for(lambda: parts() == [("left", "udnie")], "the left half was not set")
+    choose("my mask.png", "scream")
+    choose("left", "great_wave")
+    wait_for(lambda: parts() == [("left", "great_wave"), ("my mask.png", "scream")], "the parts are others")
+    page.wait("return document.querySelector('[data-mask=left]').textContent === 'Left half: Great wave'")
+    page.click("[data-mask='my mask.png']")
+    wait_for(lambda: parts() == [("left", "great_wave")], "the part was not taken away")
+    stage.board.run("region off")
+    page.wait("return document.getElementById('region-list').hidden")
+
+
+def test_the_time_of_a_change_and_the_sources_colours(page: Browser, stage: Stage) -> None:
+    drag(page, "morph", 1)
+    wait_for(lambda: stage.board.controls.morph == 1.0, "no morph")
+    assert page.run("return document.getElementById('morph-value').textContent") == "1.0 s"
+    page.click("#keep-colors")
+    wait_for(lambda: stage.board.controls.keep_colors, "the source's colours are not kept")
+    page.wait("return document.getElementById('keep-colors').getAttribute('aria-pressed') === 'true'")
+    page.type("k")
+    wait_for(lambda: not stage.board.controls.keep_colors, "k does not toggle")
 
 
 def test_keys_are_those_of_the_terminal(page: Browser, stage: Stage) -> None:

@@ -41,11 +41,10 @@ SEND_BUFFER = (
 PREVIEW_FPS = 30
 PREVIEW_FPS_LIMIT = 60
 
+SCRIPTS = ("app.js", "keys.js", "link.js", "mixer.js", "regions.js", "sliders.js")
 ASSETS = {
     "/": ("index.html", "text/html; charset=utf-8"),
-    "/app.js": ("app.js", "text/javascript; charset=utf-8"),
-    "/keys.js": ("keys.js", "text/javascript; charset=utf-8"),
-    "/link.js": ("link.js", "text/javascript; charset=utf-8"),
+    **{f"/{name}": (name, "text/javascript; charset=utf-8") for name in SCRIPTS},
     "/app.css": ("app.css", "text/css; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }

@@ -1,20 +1,18 @@
 import { commandOf, fetchCommands, listKeys } from "./keys.js";
 import { Link } from "./link.js";
-
-const SEND_INTERVAL = 40; // ms between commands of a dragged slider
-const HOLD = 400; // ms after the last drag during which the server's value does not move the slider
+import { Mixer, toggleStyle } from "./mixer.js";
+import { Regions } from "./regions.js";
+import { bindSlider, percent, setText, showSlider } from "./sliders.js";
 
 const $ = (id) => document.getElementById(id);
-const state = { controls: null, styles: [], thumbnails: [], commands: [], first: "", second: "", message: "" };
+const state = {
+  controls: null, styles: [], thumbnails: [], commands: [], first: "", second: "", mixing: false, message: "",
+};
 
 /** starry_night -> Starry night */
 const nameOf = (style) => style.charAt(0).toUpperCase() + style.slice(1).replaceAll("_", " ");
-const percent = (value) => `${Math.round(value)} %`;
+const seconds = (value) => (value ? `${value.toFixed(1)} s` : "at once");
 const number = (value, digits) => (Number.isFinite(value) ? value.toFixed(digits) : "–");
-
-function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
 
 // ---- messages
 
@@ -86,6 +84,11 @@ function buildStyles() {
     }
     card.addEventListener("click", (event) => {
       giveBackKeys(event);
+      if (state.mixing) {
+        const command = toggleStyle(state.controls.mix, style);
+        if (command) link.send(command);
+        return;
+      }
       if (style === state.second) state.second = "";
       state.first = style;
       link.send(`style ${style}`);
@@ -93,7 +96,6 @@ function buildStyles() {
     return card;
   });
   $("styles").replaceChildren(...cards);
-  $("blend-row").hidden = state.styles.length < 2;
 }
 
 /** After a click with the mouse, Space and the arrows are shortcuts again; keyboard users keep their focus. */
@@ -129,6 +131,11 @@ function followMix(mix) {
 }
 
 function showBlend(mix) {
+  const isMixer = state.mixing || mix.length > 2;
+  $("mixer").hidden = !isMixer;
+  $("blend-row").hidden = isMixer || state.styles.length < 2;
+  $("mixing").setAttribute("aria-pressed", String(state.mixing));
+  mixer.show(isMixer ? mix : []);
   followMix(mix);
   const select = $("second");
   const wanted = state.styles.filter((style) => style !== state.first);
@@ -137,7 +144,7 @@ function showBlend(mix) {
   }
   select.value = state.second;
   const weight = new Map(mix).get(state.second) ?? 0;
-  showSlider($("blend"), weight * 100, `${percent(weight * 100)} ${nameOf(state.second)}`);
+  showSlider($("blend"), Math.round(weight * 100), `${percent(weight * 100)} ${nameOf(state.second)}`);
   setText($("blend-value"), percent(Number($("blend").value)));
 }
 
@@ -147,40 +154,12 @@ function blendCommand(share) {
   return `style ${state.first}:${((100 - share) / 100).toFixed(2)},${state.second}:${(share / 100).toFixed(2)}`;
 }
 
-// ---- sliders
-
-const dragged = new Map(); // slider -> time of its last movement
-
-function showSlider(slider, value, text) {
-  if (performance.now() - (dragged.get(slider) ?? -Infinity) < HOLD) return;
-  slider.value = String(Math.round(value));
-  paintSlider(slider, text);
-}
-
-function paintSlider(slider, text) {
-  slider.style.setProperty("--value", `${slider.value}%`);
-  slider.setAttribute("aria-valuetext", text);
-}
-
-function bindSlider(slider, output, commandFor) {
-  let timer = 0;
-  const flush = () => {
-    timer = 0;
-    link.send(commandFor(Number(slider.value)));
-  };
-  slider.addEventListener("input", () => {
-    dragged.set(slider, performance.now());
-    setText(output, percent(Number(slider.value)));
-    paintSlider(slider, percent(Number(slider.value)));
-    if (!timer) timer = setTimeout(flush, SEND_INTERVAL);
-  });
-  slider.addEventListener("pointerup", () => slider.blur());
-}
-
 // ---- the rest of the state
 
 function showSwitches(controls) {
-  const values = { coherence: controls.coherence, freeze: controls.paused, bypass: controls.bypass };
+  const values = {
+    coherence: controls.coherence, "keep-colors": controls.keep_colors, freeze: controls.paused, bypass: controls.bypass,
+  };
   for (const [id, value] of Object.entries(values)) $(id).setAttribute("aria-pressed", String(value));
   $("badge-frozen").hidden = !controls.paused;
   $("badge-before").hidden = !controls.bypass;
@@ -244,8 +223,11 @@ function show(message) {
   const { controls, report } = message;
   showStyles(controls.mix);
   showBlend(controls.mix);
-  showSlider($("strength"), controls.strength * 100, percent(controls.strength * 100));
+  showSlider($("strength"), Math.round(controls.strength * 100), percent(controls.strength * 100));
   setText($("strength-value"), percent(Number($("strength").value)));
+  showSlider($("morph"), controls.morph, seconds(controls.morph));
+  setText($("morph-value"), seconds(Number($("morph").value)));
+  regions.show(message.masks, message.styles, controls.regions);
   showSwitches(controls);
   showReport(report);
   showPreviewFacts();
@@ -268,10 +250,23 @@ const link = new Link({
   },
 });
 
+const mixer = new Mixer($("mixer"), link, nameOf);
+const regions = new Regions(
+  { part: $("region-part"), style: $("region-style"), add: $("region-add"), list: $("region-list") }, link, nameOf,
+);
+
 // ---- what the user does
 
-bindSlider($("blend"), $("blend-value"), blendCommand);
-bindSlider($("strength"), $("strength-value"), (value) => `strength ${(value / 100).toFixed(2)}`);
+bindSlider($("blend"), $("blend-value"), link, blendCommand);
+bindSlider($("strength"), $("strength-value"), link, (value) => `strength ${(value / 100).toFixed(2)}`);
+bindSlider($("morph"), $("morph-value"), link, (value) => `morph ${value}`, seconds);
+
+$("mixing").addEventListener("click", (event) => {
+  giveBackKeys(event);
+  state.mixing = !state.mixing;
+  if (!state.mixing && state.controls.mix.length > 2) link.send(`style ${state.controls.style}`);
+  showBlend(state.controls.mix);
+});
 
 $("second").addEventListener("change", (event) => {
   state.second = event.target.value;
@@ -280,7 +275,7 @@ $("second").addEventListener("change", (event) => {
   event.target.blur();
 });
 
-for (const id of ["coherence", "freeze", "bypass"]) {
+for (const id of ["coherence", "keep-colors", "freeze", "bypass"]) {
   $(id).addEventListener("click", (event) => {
     giveBackKeys(event);
     link.send(`${id} ${event.currentTarget.getAttribute("aria-pressed") === "true" ? "off" : "on"}`);
