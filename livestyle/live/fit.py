@@ -26,6 +26,16 @@ def fit_size(source: Size, wanted: Size | None = None) -> Size:
     return _even(round(width * shrink)), _even(round(height * shrink))
 
 
+def fit_painting(output: Size, wanted: Size | None = None) -> Size:
+    """The size to paint at for a session whose sinks get ``output``: that, shrunk into ``wanted``, else into 640×360.
+
+    Only an output size of its own makes it differ from ``output``: `fit_size` gave the rest.
+    """
+    box = DEFAULT_SIZE if wanted is None else wanted
+    shrink = min(Fraction(1), Fraction(box[0], output[0]), Fraction(box[1], output[1]))
+    return _even(round(output[0] * shrink)), _even(round(output[1] * shrink))
+
+
 def _even(length: int) -> int:
     return max(SMALLEST, length - length % 2)
 

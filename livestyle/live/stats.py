@@ -11,7 +11,11 @@ from typing import TypedDict
 
 import numpy as np
 
+from livestyle.live.fit import Size
+from livestyle.live.memory import read_resident
+
 WINDOW = 300  # newest samples that percentiles and the frame rate look at: ten seconds at 30 fps
+HOUR = 3600  # newest seconds that the timeline keeps
 
 
 class Percentiles(TypedDict):
@@ -21,12 +25,35 @@ class Percentiles(TypedDict):
     p95: float
 
 
+class Painting(TypedDict):
+    """How frames are painted now: the governor's level, 0 the best, and the size that goes through the network."""
+
+    level: int
+    size: str
+
+
+class Second(TypedDict):
+    """One second of the ``timeline``, counted from the first frame that a sink wrote.
+
+    ``fps`` is how many new frames the furthest sink wrote in it and ``dropped`` how many were lost; ``level`` and
+    ``size`` are those at its end, and so is ``rss_mb``.
+    """
+
+    second: int
+    fps: int
+    dropped: int
+    level: int
+    size: str
+    rss_mb: float | None
+
+
 class Report(TypedDict):
     """The ``--report`` JSON. For an input read to its end, ``frames_in == frames_out + dropped``.
 
     ``frames_out`` counts different source frames that the furthest sink wrote, ``repeated`` what that sink wrote
     again to keep its rate, ``dropped`` frames that the device gave and that sink never saw. ``fps`` is of new frames,
-    over the sliding window. ``latency_ms`` runs from ``Frame.captured`` to the end of the sink's write.
+    over the sliding window. ``latency_ms`` runs from ``Frame.captured`` to the end of the sink's write. ``rss_mb`` is
+    memory, of this process and its children; None where the system does not say.
     """
 
     frames_in: int
@@ -38,6 +65,8 @@ class Report(TypedDict):
     stages_ms: dict[str, Percentiles]
     switches: int
     reconnects: int
+    painting: Painting
+    rss_mb: float | None
     source: str
     sinks: dict[str, str]
 
@@ -67,6 +96,11 @@ class Stats:
         self._sinks: dict[str, _SinkCount] = {}
         self._stages: dict[str, deque[float]] = {}
         self._latency: deque[float] = deque(maxlen=WINDOW)
+        self._painting = Painting(level=0, size="")
+        self._timeline: deque[Second] = deque(maxlen=HOUR)
+        self._began: float | None = None  # when the first frame was written
+        self._counted = (0, 0)  # written and dropped at the start of the running second
+        self._resident = read_resident()
 
     def add_in(self, skipped: int = 0) -> None:
         """Count one frame read, and ``skipped`` frames that the device gave but the source could not hand over."""
@@ -100,6 +134,11 @@ class Stats:
             self._stages[name] = deque(maxlen=WINDOW)
         return self._stages[name]
 
+    def set_painting(self, level: int, size: Size) -> None:
+        """Say how frames are painted from now on."""
+        with self._lock:
+            self._painting = Painting(level=level, size=f"{size[0]}x{size[1]}")
+
     def set_source(self, status: str) -> None:
         """Say in a few words how the source does."""
         with self._lock:
@@ -114,6 +153,8 @@ class Stats:
         """Count one new frame that ``sink`` has written; returns how many that are."""
         now = self._clock()
         with self._lock:
+            self._began = now if self._began is None else self._began
+            self._close_seconds(now)
             count = self._sinks.setdefault(sink, _SinkCount())
             count.written += 1
             count.times.append(now)
@@ -130,11 +171,35 @@ class Stats:
         with self._lock:
             self._sinks.setdefault(sink, _SinkCount()).dropped += count
 
+    def _close_seconds(self, now: float) -> None:
+        """Add to the timeline what has passed. Needs the lock."""
+        second = self._timeline[-1]["second"] + 1 if self._timeline else 0
+        if self._began is None or now - self._began < second + 1:
+            return
+        self._resident = read_resident()
+        for number in range(second, int(now - self._began)):
+            first = self._furthest()
+            before, self._counted = self._counted, (first.written, self._dropped + first.dropped)
+            written, dropped = self._counted[0] - before[0], self._counted[1] - before[1]
+            entry = Second(second=number, fps=written, dropped=dropped, **self._painting, rss_mb=self._resident)
+            self._timeline.append(entry)
+
+    def _furthest(self) -> _SinkCount:
+        return max(self._sinks.values(), key=lambda count: count.written, default=_SinkCount())
+
+    def timeline(self) -> list[Second]:
+        """The full seconds since the first frame, the newest hour of them."""
+        now = self._clock()
+        with self._lock:
+            self._close_seconds(now)
+            return list(self._timeline)
+
     def report(self) -> Report:
         """Everything as one plain dict, ready for JSON."""
         now = self._clock()
         with self._lock:
-            first = max(self._sinks.values(), key=lambda count: count.written, default=_SinkCount())
+            self._close_seconds(now)
+            first = self._furthest()
             stages = {name: list(samples) for name, samples in self._stages.items()}
             latency = list(self._latency)
             report = Report(
@@ -147,6 +212,8 @@ class Stats:
                 stages_ms={},
                 switches=self._switches,
                 reconnects=self._reconnects,
+                painting=Painting(**self._painting),
+                rss_mb=self._resident,
                 source=self._source,
                 sinks={name: count.status for name, count in self._sinks.items()},
             )
