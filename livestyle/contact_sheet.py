@@ -51,8 +51,8 @@ def make_sheet(
     sheet = np.full((height, width, 3), PAPER, np.uint8)
     heads = [("Original", ""), *((model.caption(style), style) for style in model.styles)]
     for column, (caption, name) in enumerate(heads):
-        _write(sheet, caption, (_left(column), MARGIN + 30), 1.0, INK)
-        _write(sheet, name, (_left(column), MARGIN + 60), 0.62, PALE_INK)
+        write_line(sheet, caption, (_left(column), MARGIN + 30), 1.0, INK, COLUMN)
+        write_line(sheet, name, (_left(column), MARGIN + 60), 0.62, PALE_INK, COLUMN)
     top = MARGIN + HEAD
     for row in rows:
         _place(sheet, row.pixels, 0, top)
@@ -60,7 +60,7 @@ def make_sheet(
             _place(sheet, paint_picture(painter, row.pixels, Controls(((style, 1.0),))), column, top)
             advance()
         top += row.pixels.shape[0]
-        _write(sheet, row.name, (_left(0), top + 25), 0.62, PALE_INK)
+        write_line(sheet, row.name, (_left(0), top + 25), 0.62, PALE_INK, COLUMN)
         top += CAPTION + GAP
     return sheet
 
@@ -84,10 +84,12 @@ def _place(sheet: Pixels, pixels: Pixels, column: int, top: int) -> None:
     sheet[top : top + height, left : left + width] = pixels
 
 
-def _write(sheet: Pixels, text: str, at: tuple[int, int], scale: float, ink: tuple[int, int, int]) -> None:
-    """One line of text from its lower left corner, shortened where it would leave its column."""
+def write_line(
+    sheet: Pixels, text: str, at: tuple[int, int], scale: float, ink: tuple[int, int, int], width: int
+) -> None:
+    """One line of text from its lower left corner, shortened where it would be wider than ``width`` pixels."""
     plain = text.encode("ascii", "replace").decode()  # the built-in letters know no others
-    while plain and _width(plain, scale) > COLUMN:
+    while plain and _width(plain, scale) > width:
         plain = plain.removesuffix("...")[:-1] + "..."
     cv2.putText(sheet, plain, at, cv2.FONT_HERSHEY_DUPLEX, scale, ink, 1, cv2.LINE_AA)
 

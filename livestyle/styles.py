@@ -6,6 +6,7 @@ from typing import TypedDict
 
 from livestyle.artifacts import Model
 from livestyle.contact_sheet import Named, draw_scenes, make_sheet
+from livestyle.elements import make_elements_sheet
 from livestyle.errors import ConfigError
 from livestyle.live.stylizer import Stylizer
 from livestyle.pictures import check_target, read_picture, write_picture
@@ -48,4 +49,12 @@ def write_sheet(model: Model, target: Path, pictures: Sequence[Path]) -> None:
             sheet = make_sheet(model, painter, named, advance)
     finally:
         painter.close()
+    write_picture(target, sheet)
+
+
+def write_elements(model: Model, target: Path) -> None:
+    """Draw what every bank has learned, see `livestyle.elements`. Raises `SinkError` when it cannot be written."""
+    check_target(target)
+    with show_progress("drawing", len(model.styles)) as advance:
+        sheet = make_elements_sheet(model, advance)
     write_picture(target, sheet)

@@ -5,12 +5,14 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from livestyle.artifacts import load_model
+from livestyle.artifacts import Kernel, load_model
 from livestyle.cli import main
 from livestyle.contact_sheet import CAPTION, COLUMN, GAP, HEAD, MARGIN, PAPER, TALLEST
+from livestyle.elements import ACROSS, DOWN, IMPULSE, SCALE, SHOWN, answer_impulses, paint_elements
 from livestyle.pictures import read_picture, write_picture
 
 
@@ -87,6 +89,44 @@ def test_the_sheet_shows_each_picture_beside_its_paintings(capfd: pytest.Capture
     assert (cell(sheet, 1, MARGIN + HEAD, COLUMN, 300) != wide).any()
     assert (cell(sheet, 0, below, COLUMN, TALLEST)[:, 100:] == PAPER).all()
     assert (sheet[below + TALLEST : below + TALLEST + CAPTION, MARGIN + COLUMN :] == PAPER).all()
+
+
+def test_the_elements_are_what_each_bank_answers_to_an_impulse() -> None:
+    random = np.random.default_rng(0)
+    kernel = Kernel(random.random((5, 5, 3, 3), np.float32), random.random(5, np.float32))
+    got = answer_impulses(kernel, 2, 3, 8)
+    impulses = np.zeros((5, 16, 24), np.float32)
+    for feature in range(5):
+        impulses[feature, feature // 3 * 8 + 4, feature % 3 * 8 + 4] = IMPULSE
+    for channel in range(5):
+        parts = [cv2.filter2D(impulses[n], -1, kernel.weight[channel, n]) for n in range(5)]
+        assert np.allclose(got[channel], np.sum(parts, axis=0) + kernel.bias[channel], atol=1e-5)
+
+
+def test_every_style_has_elements_of_its_own() -> None:
+    model = load_model()
+    for style in model.styles[:2]:
+        elements = paint_elements(model, style)
+        assert sorted(element.feature for element in elements) == list(range(model.manifest.channels))
+        strengths = [element.strength for element in elements]
+        assert strengths == sorted(strengths, reverse=True)
+        assert strengths[0] > 5.0
+        shown = elements[0].difference
+        middle, edge = np.abs(shown[12:20, 12:20]).mean(), np.abs(shown[:2]).mean()
+        assert middle > 2 * edge  # a stroke, and it lies in the middle
+    one, other = (paint_elements(model, style)[0].pixels.astype(int) for style in model.styles[:2])
+    assert np.abs(one - other).mean() > 5
+
+
+def test_the_sheet_of_elements(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(capfd, "--elements", "elements.png") == (0, "", "")
+    sheet = read_picture(Path("elements.png"))
+    cell = SHOWN * load_model().manifest.stride * SCALE
+    assert sheet.shape[1] == 2 * MARGIN + ACROSS * (cell + GAP) - GAP
+    painted = (sheet != PAPER).all(axis=2).sum()
+    assert painted > 0.95 * len(load_model().styles) * ACROSS * DOWN * cell**2
+    code, _, err = run(capfd, "--elements", "none/elements.png")
+    assert (code, err.count("\n")) == (1, 1)
 
 
 def test_what_goes_wrong_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:

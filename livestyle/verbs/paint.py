@@ -31,6 +31,10 @@ def stylize(
     backend: Annotated[str, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto or f32.")] = "auto",
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Size of the result; the source's otherwise.")] = None,
+    output_size: Annotated[
+        str | None,
+        typer.Option(metavar="WxH", help="Paint at --size, or 640x360, and enlarge to this by the source's detail."),
+    ] = None,
 ) -> None:
     """Paint a picture or a video; a video keeps its sound."""
     from livestyle.artifacts import load_model
@@ -48,6 +52,7 @@ def stylize(
         backend=backend,
         precision=precision,
         size=size,
+        output_size=output_size,
     )
     paint(model, given, target, job)
 
@@ -61,18 +66,23 @@ def styles(
     sheet: Annotated[
         Path | None, typer.Option(metavar="OUT.png", help="Paint pictures in every style and lay them out on a sheet.")
     ] = None,
+    elements: Annotated[
+        Path | None, typer.Option(metavar="OUT.png", help="Draw the strokes that each style has learned on a sheet.")
+    ] = None,
 ) -> None:
     """List the styles, or show what they do on a contact sheet."""
     import json
 
     from livestyle.artifacts import load_model
-    from livestyle.styles import format_table, list_styles, write_sheet
+    from livestyle.styles import format_table, list_styles, write_elements, write_sheet
 
     model = load_model(profile)
     if pictures and sheet is None:
         raise ConfigError("pictures are for the contact sheet: give --sheet OUT.png too")
     if sheet is not None:
         write_sheet(model, sheet, pictures or [])
-    if as_json or sheet is None:
+    if elements is not None:
+        write_elements(model, elements)
+    if as_json or (sheet is None and elements is None):
         rows = list_styles(model)
         typer.echo(json.dumps(rows, indent=2) if as_json else format_table(rows))
