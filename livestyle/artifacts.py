@@ -7,6 +7,7 @@
       encode.onnx … decode.onnx the graphs, weights inside, any size that is a multiple of 8
       VARIANT/decode.onnx …     the same graph in whole numbers (``livestyle calibrate``), for those who want it
       autoencoder.safetensors   encoder and decoder for torch: the reference backend, further training
+      motion.safetensors        the mask network, likewise
       banks/NAME.safetensors    one style: ``weight`` (C, C, 3, 3) and ``bias`` (C,), float32
       banks/NAME.jpg            what the style makes of the rendered scene
 
@@ -73,6 +74,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     graphs: dict[str, GraphEntry]
     autoencoder: str
     autoencoder_sha256: str
+    motion: str
+    motion_sha256: str
     banks: dict[str, BankEntry]
     training: dict[str, object]
     toolchain: dict[str, str]
@@ -190,6 +193,12 @@ class Model:
     def graph_path(self, name: str, variant: str = "") -> Path:
         """The ONNX file of a graph, as in `graph_entry`."""
         return self.folder / self.graph_entry(name, variant).file
+
+    def motion_path(self) -> Path:
+        """The torch weights of the mask network, checked. Raises `ModelError`."""
+        path = self.folder / self.manifest.motion
+        _check_hash(path, self.manifest.motion_sha256)
+        return path
 
     def autoencoder_path(self) -> Path:
         """The torch weights, checked. Raises `ModelError`."""

@@ -151,9 +151,9 @@ def test_convolutions_are_layers_by_their_names(built: dict[tuple[str, str, str]
         assert all(any(name in layer for layer in record.layers) for name in convolutions)
 
 
-def test_the_past_is_warped_inside_the_blend_graph() -> None:
+def test_the_past_is_warped_inside_the_mask_graph() -> None:
     for profile in find_profiles():
-        nodes = onnx.load(load_model(profile).graph_path("blend")).graph.node
+        nodes = onnx.load(load_model(profile).graph_path("mask")).graph.node
         assert [node.op_type for node in nodes].count("GridSample") == 1
 
 

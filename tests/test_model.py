@@ -4,7 +4,7 @@ import torch
 
 from livestyle.model.autoencoder import FEATURES, STRIDE, Decoder, initialize_icnr
 from livestyle.model.bank import StyleBankNetwork, apply_bank, normalize
-from livestyle.model.motion import REUSE, blend, mask_residual, warp_features
+from livestyle.model.motion import REUSE, MaskNetwork, warp_features
 
 
 def test_paint_and_reconstruct_keep_the_size_and_range() -> None:
@@ -60,17 +60,46 @@ def test_warp_moves_features_by_the_flow() -> None:
     assert torch.allclose(warp_features(features, flow)[..., :-2], features[..., 2:], atol=1e-4)
 
 
-def test_blend_keeps_the_new_features_where_nothing_is_trusted() -> None:
-    features, past = torch.rand(2, 1, FEATURES, 8, 8)
-    nothing = torch.zeros(1, 1, 8, 8)
-    assert torch.equal(blend(features, past, torch.zeros(1, 2, 8, 8), nothing), features)
+def trained_mask() -> MaskNetwork:
+    """Weights under which a difference of features of 1 counts as another thing."""
+    mask = MaskNetwork()
+    with torch.no_grad():
+        mask.project.weight.fill_(1.0 / FEATURES)
+        mask.compare.weight.zero_()
+        mask.compare.weight[:, :8, 1, 1] = 1.0
+        mask.compare.bias.zero_()
+        mask.decide.weight[0, :, 1, 1] = -1.0
+    return mask
+
+
+def test_an_untrained_mask_is_the_confidence_of_the_flow() -> None:
+    features, past = torch.rand(2, 1, FEATURES, 8, 12)
+    confidence = torch.rand(1, 1, 8, 12)
+    mask = MaskNetwork()(features, past, torch.zeros(1, 2, 8, 12), confidence).detach()
+    assert mask.shape == confidence.shape
+    assert torch.allclose(mask, REUSE * confidence, atol=0.02)
 
 
 def test_mask_is_high_for_the_same_and_low_for_another_thing() -> None:
+    mask, certain, still = trained_mask(), torch.ones(1, 1, 8, 8), torch.zeros(1, 2, 8, 8)
     features = torch.rand(1, FEATURES, 8, 8)
-    certain = torch.ones(1, 1, 8, 8)
-    assert float(mask_residual(features, features * 1.02, certain).min()) > 0.95 * REUSE
-    assert float(mask_residual(features, features.flip(1) * 5.0, certain).max()) < 0.2
+    with torch.no_grad():
+        assert float(mask(features, features * 1.02, still, certain).min()) > 0.95 * REUSE
+        assert float(mask(features, features + 1.0, still, certain).max()) < 0.01
+        assert float(mask(features, features, still, torch.zeros(1, 1, 8, 8)).max()) == 0.0
+
+
+def test_mask_follows_the_flow() -> None:
+    past = torch.rand(1, 1, 8, 16).repeat_interleave(2, 3).repeat(1, FEATURES, 1, 1) * 9.0
+    features = past.roll(-4, 3)  # what is at x now was at x + 4
+    flow = torch.zeros(1, 2, 8, 32)
+    flow[:, 0] = 4.0
+    certain = torch.ones(1, 1, 8, 32)
+    with torch.no_grad():
+        along = trained_mask()(features, past, flow, certain)[..., :24]
+        still = trained_mask()(features, past, flow * 0.0, certain)[..., :24]
+    assert float(along.mean()) > 0.95 * REUSE
+    assert float(still.mean()) < 0.6 * REUSE
 
 
 def test_stride_is_what_the_encoder_does() -> None:

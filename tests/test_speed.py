@@ -30,7 +30,7 @@ from livestyle.evaluate.speed import (
 from livestyle.live.stylizer import Stylizer
 from livestyle.model.bank import StyleBankNetwork
 
-STAGES = ["encode", "motion", "blend", "bank", "decode"]
+STAGES = ["encode", "motion", "mask", "bank", "decode", "settle"]
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from livestyle.artifacts import Model
 from livestyle.errors import BackendError, ModelError
 from livestyle.model.bank import StyleBankNetwork
 from livestyle.model.graphs import GRAPHS, build_graphs
+from livestyle.model.motion import MaskNetwork
 from livestyle.model.profiles import find_profile
 
 
@@ -24,12 +25,14 @@ class ReferenceBackend:
 
     def __init__(self, model: Model, width: int, height: int, precision: str = "auto") -> None:
         """Any size; ``width``, ``height`` and ``precision`` are accepted for the seam's sake. Raises `ModelError`."""
-        network = StyleBankNetwork([], find_profile(model.manifest.profile))
-        try:
-            network.load_state_dict(safetensors.torch.load_file(model.autoencoder_path()))
-        except (safetensors.SafetensorError, RuntimeError) as error:
-            raise ModelError(f"{model.autoencoder_path()} holds other weights than this network's: {error}") from error
-        self._modules = build_graphs(network.encoder, network.decoder)
+        profile = find_profile(model.manifest.profile)
+        network, mask = StyleBankNetwork([], profile), MaskNetwork(profile.channels)
+        for module, path in ((network, model.autoencoder_path()), (mask, model.motion_path())):
+            try:
+                module.load_state_dict(safetensors.torch.load_file(path))
+            except (safetensors.SafetensorError, RuntimeError) as error:
+                raise ModelError(f"{path} holds other weights than this network's: {error}") from error
+        self._modules = build_graphs(network.encoder, network.decoder, mask)
 
     def load(self, graph: str) -> "ReferenceGraph":
         return ReferenceGraph(graph, self._modules[graph])

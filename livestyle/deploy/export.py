@@ -22,6 +22,7 @@ from livestyle.artifacts import (
     GraphEntry,
     Kernel,
     Manifest,
+    Model,
     find_engines,
     hash_file,
     make_caption,
@@ -31,6 +32,7 @@ from livestyle.artifacts import (
 from livestyle.errors import ModelError
 from livestyle.model.bank import StyleBankNetwork
 from livestyle.model.graphs import GRAPHS, build_graphs, make_examples
+from livestyle.model.motion import MaskNetwork
 from livestyle.model.profiles import LIVE, Profile, find_profile
 from livestyle.sources.scene import SceneSource
 from livestyle.train.checkpoint import load_checkpoint
@@ -44,16 +46,20 @@ CHECK_SIZE = (136, 104)  # of the parity run: another size than the traced one, 
 def export_run(run: Path, folder: Path | None = None) -> tuple[Path, Manifest]:
     """Write a model folder (see `livestyle.artifacts`) from ``run/checkpoint.pt``; returns it and what it says.
 
-    Without ``folder``, over the shipped model of the run's profile. Raises `ModelError` when a graph does not compute
-    what torch does.
+    A run of ``livestyle train`` makes a whole model, whose mask network is untrained; one of ``livestyle train-motion``
+    gives the model that is there its mask network. Without ``folder``, that is the shipped model of the run's profile.
+    Raises `ModelError` when a graph does not compute what torch does.
     """
     state = load_checkpoint(run / "checkpoint.pt")
     profile = find_profile(state["config"].get("profile", LIVE.name))  # runs of the first version do not say
     folder = folder or find_engines() / profile.name
+    if "mask" in state:
+        return export_motion(state, folder)
     network = StyleBankNetwork(state["config"]["names"], profile)
     network.load_state_dict(state["network"])
     network.eval().requires_grad_(False)
-    modules = build_graphs(network.encoder, network.decoder)
+    mask = MaskNetwork(profile.channels)
+    modules = build_graphs(network.encoder, network.decoder, mask)
     files = {name: export_graph(name, module, profile) for name, module in modules.items()}
     for name, data in files.items():
         check_graph(name, modules[name], data, profile)
@@ -61,11 +67,43 @@ def export_run(run: Path, folder: Path | None = None) -> tuple[Path, Manifest]:
         write_whole(folder / f"{name}.onnx", data)
     shared = {k: v for k, v in network.state_dict().items() if not k.startswith("bank.")}
     write_whole(folder / "autoencoder.safetensors", safetensors.torch.save(shared, metadata={"profile": profile.name}))
+    write_whole(folder / "motion.safetensors", safetensors.torch.save(mask.state_dict()))
     for style in network.bank.styles:
         kernel = Kernel(network.bank.weights[style].numpy(), network.bank.biases[style].numpy())
         write_bank(folder / "banks" / f"{style}.safetensors", kernel, {"profile": profile.name})
         write_whole(folder / "banks" / f"{style}.jpg", draw_thumbnail(network, style))
     manifest = _describe(folder, profile, network.bank.styles, state)
+    return _write_manifest(folder, manifest)
+
+
+def export_motion(state: dict[str, Any], folder: Path) -> tuple[Path, Manifest]:
+    """Put the mask network of a motion run into the model in ``folder``. Raises `ModelError`."""
+    facts = Model(folder).manifest
+    profile = find_profile(facts.profile)
+    mask = MaskNetwork(profile.channels)
+    try:
+        mask.load_state_dict(state["mask"])
+    except RuntimeError as error:
+        raise ModelError(f"the motion run is for another network than the {profile.name} one in {folder}") from error
+    mask.eval().requires_grad_(False)
+    data = export_graph("mask", mask, profile)
+    check_graph("mask", mask, data, profile)
+    write_whole(folder / "mask.onnx", data)
+    write_whole(folder / facts.motion, safetensors.torch.save(mask.state_dict()))
+    entry = msgspec.structs.replace(facts.graphs["mask"], sha256=hash_file(folder / "mask.onnx"))
+    trained = {key: state["config"][key] for key in ("names", "steps", "seed")} | {"step": state["step"]}
+    return _write_manifest(
+        folder,
+        msgspec.structs.replace(
+            facts,
+            graphs={**facts.graphs, "mask": entry},
+            motion_sha256=hash_file(folder / facts.motion),
+            training={**facts.training, "motion": trained},
+        ),
+    )
+
+
+def _write_manifest(folder: Path, manifest: Manifest) -> tuple[Path, Manifest]:
     write_whole(folder / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
     return folder, manifest
 
@@ -152,6 +190,8 @@ def _describe(folder: Path, profile: Profile, styles: list[str], state: dict[str
         graphs=graphs,
         autoencoder="autoencoder.safetensors",
         autoencoder_sha256=hash_file(folder / "autoencoder.safetensors"),
+        motion="motion.safetensors",
+        motion_sha256=hash_file(folder / "motion.safetensors"),
         banks=banks,
         training={**training, "step": state["step"], "minutes": round(state["minutes"], 1)},
         toolchain={**{p: importlib.metadata.version(p) for p in packages}, "python": platform.python_version()},

@@ -1,7 +1,7 @@
 """Paints frames: encode once, carry the past along, then a bank and the decoder for whatever style is asked.
 
-All state is here and explicit: the features of the last frame and what its motion is judged on. It is dropped on a cut,
-on another size and by `reset`, and kept when the style changes, because it lies before the bank.
+All state is here and explicit: the last frame's features, what its motion is judged on, and its settled picture. It is
+dropped on a cut, on another size and by `reset`; the picture also when the styles jump.
 """
 
 import time
@@ -15,8 +15,9 @@ from livestyle.artifacts import Model
 from livestyle.backends import Backend, Graph, Handle, open_backend
 from livestyle.controls import Controls, Mix
 from livestyle.live.colors import keep_colors
-from livestyle.live.flow import FlowEstimator, Motion, View
+from livestyle.live.flow import Floats, FlowEstimator, Motion, View
 from livestyle.live.regions import Grid, MaskSource, RegionMap
+from livestyle.live.settle import Settled, Settler, looks_alike
 from livestyle.media import Frame, Pixels
 
 
@@ -49,6 +50,10 @@ class Stylizer:
         self._motion: Motion | None = None
         self._since_search = 0
         self.motion_every = 1  # in how many frames motion is searched once; between, it is taken to go on as it was
+        self._settler = Settler()
+        self._mask: Floats | None = None  # how much of the last frame still holds in this one; None after a cut
+        self._past: tuple[Settled, Controls] | None = None  # the last frame's picture, and how it was painted
+        self._settled: tuple[Settled, Controls] | None = None  # this frame's
         self._regions = RegionMap(masks or {})
         self._kernels: dict[Mix, dict[str, Handle]] = {}
         self._stages: dict[str, float] = {}
@@ -94,9 +99,11 @@ class Stylizer:
         painted = self._apply_banks(frame, controls)
         started = self._clock("bank", started)
         picture = self._backend.download(self._graphs["decode"](painted=painted)["picture"])[0]
+        started = self._clock("decode", started)
+        picture = self._settle(picture, controls)
         margin = self._model.manifest.margin
         pixels = np.ascontiguousarray(picture[margin : margin + height, margin : margin + width])
-        started = self._clock("decode", started)
+        started = self._clock("settle", started)
         if controls.keep_colors:
             pixels = keep_colors(pixels, frame.pixels)
             self._clock("colors", started)
@@ -111,6 +118,7 @@ class Stylizer:
         self.encodes += 1
         started = self._clock("encode", started)
         view = self._flow.view(pixels)
+        self._past, self._mask = self._settled, None
         if not coherent:
             self._motion = None
         elif self._view is not None:
@@ -121,13 +129,14 @@ class Stylizer:
                 self._motion = None
             else:
                 flow = np.ascontiguousarray(motion.flow.transpose(2, 0, 1)[None])
-                features = self._graphs["blend"](
+                mask = self._graphs["mask"](
                     features=features,
                     past=self._features,
                     flow=self._backend.upload(flow),
                     confidence=self._backend.upload(motion.confidence[None, None]),
-                )["blended"]
-                self._clock("blend", started)
+                )["mask"]
+                self._mask = self._backend.download(mask)[0, 0].astype(np.float32, copy=False)
+                self._clock("mask", started)
         self._seen, self._features, self._view = frame, features, view
 
     def _move(self, previous: View, current: View) -> Motion:
@@ -138,6 +147,16 @@ class Stylizer:
         else:
             self._motion = self._flow.go_on(self._motion, previous, current)
         return self._motion
+
+    def _settle(self, picture: Pixels, controls: Controls) -> Pixels:
+        """The painted picture, steadied by the last frame's where there is one in the same styles."""
+        settled = Settled(picture, picture)
+        if self._mask is not None and self._motion is not None and self._past is not None:
+            past, look = self._past
+            if looks_alike(look, controls):
+                settled = self._settler.settle(picture, past, self._motion.flow, self._mask)
+        self._settled = settled, controls
+        return settled.shown
 
     def _apply_banks(self, frame: Frame, controls: Controls) -> Handle:
         """Painted features: each mix in use painted once, and laid over the others where its regions are."""
@@ -169,6 +188,7 @@ class Stylizer:
     def reset(self) -> None:
         """Forget the past: after a seek, a stall or another source."""
         self._seen, self._features, self._view, self._motion = None, None, None, None
+        self._mask, self._past, self._settled = None, None, None
 
     def close(self) -> None:
         """Release the backend. May be called twice; `paint` opens it again."""

@@ -4,7 +4,7 @@
 graph     inputs                                                         output
 ========  =============================================================  ==========================================
 encode    ``pixels`` u8 (1, H, W, 3)                                     ``features`` f32 (1, C, H/4, W/4)
-blend     ``features``, ``past`` f32 (1, C, h, w);                       ``blended`` f32 (1, C, h, w)
+mask      ``features``, ``past`` f32 (1, C, h, w);                       ``mask`` f32 (1, 1, h, w)
           ``flow`` f32 (1, 2, h, w); ``confidence`` f32 (1, 1, h, w)
 bank      ``features``; ``weight`` f32 (C, C, 3, 3); ``bias`` f32 (C,);  ``painted`` f32 (1, C, h, w)
           ``strength`` f32 (1,)
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from livestyle.model.bank import apply_bank
-from livestyle.model.motion import blend
+from livestyle.model.motion import MaskNetwork
 from livestyle.model.profiles import LIVE, Profile
 
 
@@ -37,11 +37,6 @@ class Encode(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         features: Tensor = self.encoder(pixels.float().permute(0, 3, 1, 2) * (1.0 / 255.0))
         return features
-
-
-class Blend(nn.Module):
-    def forward(self, features: Tensor, past: Tensor, flow: Tensor, confidence: Tensor) -> Tensor:
-        return blend(features, past, flow, confidence)
 
 
 class Bank(nn.Module):
@@ -79,18 +74,18 @@ class GraphNames:
 
 GRAPHS: dict[str, GraphNames] = {
     "encode": GraphNames(("pixels",), "features"),
-    "blend": GraphNames(("features", "past", "flow", "confidence"), "blended"),
+    "mask": GraphNames(("features", "past", "flow", "confidence"), "mask"),
     "bank": GraphNames(("features", "weight", "bias", "strength"), "painted"),
     "compose": GraphNames(("below", "above", "mask"), "painted"),
     "decode": GraphNames(("painted",), "picture"),
 }
 
 
-def build_graphs(encoder: nn.Module, decoder: nn.Module) -> dict[str, nn.Module]:
+def build_graphs(encoder: nn.Module, decoder: nn.Module, mask: MaskNetwork) -> dict[str, nn.Module]:
     """The modules that `GRAPHS` names, ready to run or export."""
     modules: dict[str, nn.Module] = {
         "encode": Encode(encoder),
-        "blend": Blend(),
+        "mask": mask,
         "bank": Bank(),
         "compose": Compose(),
         "decode": Decode(decoder),
@@ -114,7 +109,7 @@ def make_examples(
     features = draw(1, channels, h, w)
     return {
         "encode": {"pixels": (draw(1, height, width, 3) * 255.0).to(torch.uint8)},
-        "blend": {
+        "mask": {
             "features": features,
             "past": (features + 0.1 * draw(1, channels, h, w)),
             "flow": draw(1, 2, h, w) * 4.0 - 2.0,
