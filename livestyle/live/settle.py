@@ -20,6 +20,7 @@ from livestyle.media import Pixels
 SHARPNESS = 0.95
 GAIN = 2.0  # largest share of the fine detail that is added
 PACE = 0.5  # of the gain's approach, a frame: slow enough not to pulse
+NO_MAP = np.empty(0, np.float32)  # for OpenCV's second map: both coordinates are in the first
 JUMP = 0.25  # share of the styles; a morph of a third of a second goes in smaller steps, and a switch is one of 1
 
 
@@ -44,9 +45,8 @@ class Settler:
         ``flow`` (h, w, 2) and ``mask`` (h, w) in [0, 1) lie at a quarter of the size, as in `livestyle.live.flow`.
         Where the mask is 0, the picture stays as it was painted.
         """
-        moved = cv2.remap(
-            past.kept, self._sources(painted, flow), None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-        )
+        sources = self._sources(painted, flow)
+        moved = cv2.remap(past.kept, sources, NO_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         keep = cv2.resize(mask, (painted.shape[1], painted.shape[0]), interpolation=cv2.INTER_LINEAR)
         renew = 1.0 - keep
         kept = np.asarray(cv2.blendLinear(moved, painted, keep, renew), np.uint8)
