@@ -28,7 +28,10 @@ def test_a_file_with_everything(tmp_path: Path):
         source = "camera:1"
         sinks = ["web", "null"]
         style = "a:0.5,b:0.5"
+        regions = ["left=a", "mask.png=a:1,b:2"]
         strength = 0.5
+        morph = 2
+        keep_colors = true
         coherence = false
         size = "320x180"
         fps = "30000/1001"
@@ -43,7 +46,10 @@ def test_a_file_with_everything(tmp_path: Path):
         source="camera:1",
         sinks=("web", "null"),
         style="a:0.5,b:0.5",
+        regions=("left=a", "mask.png=a:1,b:2"),
         strength=0.5,
+        morph=2.0,
+        keep_colors=True,
         coherence=False,
         size=(320, 180),
         fps=Fraction(30000, 1001),
@@ -77,6 +83,8 @@ def test_a_config_cannot_be_changed():
         ("frames = 0", "at least 1"),
         ('frames = "many"', "frames: expected"),
         ("strength = 2", "outside 0 to 1"),
+        ("morph = -1", "outside 0 to 60"),
+        ('regions = "left=a"', "regions: expected `array`"),
         ("port = 70000", "outside 0 to 65535"),
         ("sinks = []", "no sink"),
         ('sinks = "web"', "sinks: expected `array`"),
