@@ -273,6 +273,22 @@ def test_a_program_that_ends_while_it_reads_ends_cleanly() -> None:
 
 
 @pytest.mark.slow
+def test_a_publisher_without_sound_is_received(tmp_path: Path) -> None:
+    """FFmpeg would look for sound longer than the source may take to open."""
+    with nginx_rtmp(tmp_path) as server, publisher(server.url(), sound=False):
+        deadline = time.monotonic() + 60.0
+        while True:
+            try:
+                source = StreamSource(server.url())
+                break
+            except SourceError as error:  # the publisher is still on its way up
+                assert time.monotonic() < deadline, error
+        with source:
+            assert source.info.audio is None
+            assert isinstance(source.read(), Frame)
+
+
+@pytest.mark.slow
 def test_nginx_joined_in_the_middle_killed_and_started_again(tmp_path: Path) -> None:
     with nginx_rtmp(tmp_path) as server:
         with heartbeat(), pytest.raises(SourceError, match=r"nobody publishes at rtmp://.*/app/…"):

@@ -30,8 +30,15 @@ FILE_OPEN_SECONDS = 60.0  # a disk that has to spin up, a network share
 LISTEN = "rtmp-listen"
 SCHEMES = ("rtmp", "rtmps", LISTEN, "http", "https", "rtsp", "rtsps")
 
+# A stream without sound is waited for as if it had some: FFmpeg's own 5 s would use up all the time there is to open.
 _OPTIONS = {
-    "rtmp": {"fpsprobesize": "0", "rtmp_live": "live", "rtmp_buffer": "100", "tcp_nodelay": "1"},
+    "rtmp": {
+        "analyzeduration": "2000000",
+        "fpsprobesize": "0",
+        "rtmp_live": "live",
+        "rtmp_buffer": "100",
+        "tcp_nodelay": "1",
+    },
     "rtsp": {"fpsprobesize": "0", "rtsp_transport": "tcp"},
     "http": {"fpsprobesize": "0"},
 }
