@@ -27,9 +27,11 @@ RATES = (1, 240)  # frames per second
 class LiveConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What ``livestyle live`` runs with. None leaves the choice to the program.
 
-    ``size`` is (width, height) in pixels. ``fps`` is the rate of live sinks, and asked of cameras and the scene.
-    ``regions`` are texts ``MASK=STYLE``, masks that are pictures by paths from the working folder. ``morph`` is in
-    seconds. ``frames`` ends the run after so many. ``port`` 0 takes a free one.
+    ``size`` is (width, height) in pixels to paint at, ``output_size`` what the sinks get where that is more. A live
+    stream is painted smaller than ``size`` when it could not hold its rate otherwise, unless ``fixed_size``. ``fps`` is
+    the rate of live sinks, and asked of cameras and the scene. ``regions`` are texts ``MASK=STYLE``, masks that are
+    pictures by paths from the working folder. ``morph`` is in seconds. ``frames`` ends the run after so many.
+    ``port`` 0 takes a free one.
     """
 
     source: str = "auto"
@@ -41,6 +43,8 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True):
     keep_colors: bool = False
     coherence: bool = True
     size: tuple[int, int] | None = None
+    output_size: tuple[int, int] | None = None
+    fixed_size: bool = False
     fps: Fraction | None = None
     frames: int | None = None
     profile: str = "live"
@@ -55,8 +59,9 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True):
         if not 0.0 <= self.strength <= 1.0:
             raise ConfigError(f"strength {self.strength:g} is outside 0 to 1")
         check_morph(self.morph)
-        if self.size is not None and not all(SIDES[0] <= side <= SIDES[1] for side in self.size):
-            raise ConfigError(f"size {self.size[0]}x{self.size[1]}: each side must be {SIDES[0]} to {SIDES[1]} pixels")
+        for size in (self.size, self.output_size):
+            if size is not None and not all(SIDES[0] <= side <= SIDES[1] for side in size):
+                raise ConfigError(f"size {size[0]}x{size[1]}: each side must be {SIDES[0]} to {SIDES[1]} pixels")
         if self.fps is not None and not RATES[0] <= self.fps <= RATES[1]:
             raise ConfigError(f"{float(self.fps):g} frames per second is outside {RATES[0]} to {RATES[1]}")
         if self.frames is not None and self.frames < 1:
@@ -74,8 +79,8 @@ def read_config(file: Path | None, flags: Mapping[str, object]) -> LiveConfig:
     values = {} if file is None else _read_file(file)
     values |= {key: value for key, value in flags.items() if value is not None}
     try:
-        if "size" in values:
-            values["size"] = parse_size(values["size"])
+        for key in values.keys() & {"size", "output_size"}:
+            values[key] = parse_size(values[key])
         if "fps" in values:
             values["fps"] = parse_rate(values["fps"])
         return msgspec.convert(values, LiveConfig, dec_hook=_decode)

@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -27,8 +27,10 @@ from livestyle.control.hotkeys import TerminalKeys, keys_help
 from livestyle.control.web import WebServer
 from livestyle.controls import ControlBoard, Controls, format_mix, parse_mix
 from livestyle.errors import ConfigError, LivestyleError, SourceError
+from livestyle.live.fit import fit_painting
 from livestyle.live.outlet import SinkPlan
 from livestyle.live.regions import read_regions
+from livestyle.live.scaling import ScaledPainter
 from livestyle.live.session import Session
 from livestyle.live.stats import Stats
 from livestyle.live.stylizer import Stylizer
@@ -50,7 +52,9 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
     """
     console = console or Console(stderr=True, highlight=False)
     _check_report(config.report)
-    _check_recordings(config)
+    preview = PreviewSink()
+    plans = plan_sinks(config.sinks, preview)
+    _check_recordings(plans, config.source)
     model = load_model(config.profile)
     style = config.style or model.styles[0]
     regions, masks = read_regions(config.regions, model.styles)
@@ -68,13 +72,18 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
     stats = Stats()
     say = functools.partial(_say, console)
 
-    def open_painter(info: StreamInfo) -> Stylizer:
-        painter = Stylizer(model, backend=config.backend, masks=masks)
-        painter.prepare(info.width, info.height)
+    def open_painter(info: StreamInfo) -> ScaledPainter:
+        output = info.width, info.height
+        painter = ScaledPainter(
+            lambda: Stylizer(model, backend=config.backend, masks=masks),
+            fit_painting(output, config.size),
+            output,
+            fps=float(info.fps) if info.live and not config.fixed_size else None,
+            on_rung=stats.set_painting,
+        )
+        painter.prepare()
         return painter
 
-    preview = PreviewSink()
-    plans = plan_sinks(config.sinks, preview)
     source = SourceChoice(config)
     with contextlib.ExitStack() as stack:
         page = None
@@ -88,7 +97,7 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
             open_painter,
             board,
             stats,
-            size=config.size,
+            size=config.output_size or config.size,
             fps=config.fps,
             frames=config.frames,
             snapshots=config.snapshots or default_snapshots(),
@@ -101,7 +110,10 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
             say(f"without 'livestyle ctl': {error}")
         keys = stack.enter_context(TerminalKeys(board, say))
         stack.enter_context(_stop_on_signals(board))
-        say(f"source {source.spec}, {session.info.width}x{session.info.height}, style {format_mix(controls.mix)}")
+        size = f"{session.info.width}x{session.info.height}"
+        if config.output_size is not None:
+            size += f" painted at {stats.report()['painting']['size']}"
+        say(f"source {source.spec}, {size}, style {format_mix(controls.mix)}")
         if page is not None:
             say(f"page: {page.url}")
         if keys.active:
@@ -123,7 +135,7 @@ class SourceChoice:
 
     def __init__(self, config: LiveConfig) -> None:
         self._wanted = config.source
-        self._size = config.size
+        self._size = config.output_size or config.size
         self._fps = None if config.fps is None else float(config.fps)
 
     @property
@@ -211,6 +223,7 @@ def _status_line(source: SourceChoice, board: ControlBoard, stats: Stats) -> Tex
     parts = [
         f"{report['fps']:4.1f} fps",
         f"{report['latency_ms']['p50']:3.0f} ms",
+        f"{report['painting']['size']}{'' if report['painting']['level'] == 0 else ' to hold the rate'}",
         *notes,
         format_mix(controls.mix),
         f"coherence {'on' if controls.coherence else 'off'}",
@@ -251,12 +264,11 @@ def _check_report(path: Path | None) -> None:
         raise ConfigError(f"cannot write the report {path}: give a file in a folder that can be written to")
 
 
-def _check_recordings(config: LiveConfig) -> None:
+def _check_recordings(plans: Sequence[SinkPlan], source: str) -> None:
     """A recording takes its name when it is finished, and would replace the very file that it was made from."""
-    for spec in config.sinks:
-        is_file = spec != "auto" and sink_name(spec) == "file"
-        if is_file and "://" not in config.source and _is_same_file(spec, config.source):
-            raise ConfigError(f"{spec} would overwrite the source: give another output")
+    for plan in plans:
+        if sink_name(plan.name) == "file" and "://" not in source and _is_same_file(plan.name, source):
+            raise ConfigError(f"{plan.name} would overwrite the source: give another output")
 
 
 def _is_same_file(one: str, other: str) -> bool:
@@ -270,6 +282,7 @@ def _write_report(path: Path | None, stats: Stats) -> None:
     if path is None:
         return
     try:
-        write_whole(path, json.dumps(stats.report(), indent=2).encode() + b"\n")
+        facts = {**stats.report(), "timeline": stats.timeline()}
+        write_whole(path, json.dumps(facts, indent=2).encode() + b"\n")
     except OSError as error:
         raise LivestyleError(f"cannot write the report {path}: {error.strerror or error}") from error

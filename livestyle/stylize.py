@@ -21,9 +21,11 @@ from livestyle import pictures
 from livestyle.artifacts import Model
 from livestyle.controls import Controls, parse_mix
 from livestyle.errors import ConfigError, LivestyleError, SinkError, SourceError
-from livestyle.live.fit import Size, fit_pixels
+from livestyle.live.fit import Size, fit_painting, fit_pixels
 from livestyle.live.handoff import Closed, Group, Lane
 from livestyle.live.regions import MaskSource, read_regions
+from livestyle.live.scaling import ScaledPainter
+from livestyle.live.styling import Painter
 from livestyle.live.stylizer import Stylizer
 from livestyle.media import AudioPacket, Frame, Pixels, Sink, Source
 from livestyle.sinks import FILE_SUFFIXES, open_sink
@@ -40,9 +42,10 @@ log = logging.getLogger(__name__)
 class Job:
     """How to paint: with these ``controls``, at ``size`` (width, height) or the source's.
 
-    ``masks`` are those that the regions of the controls name beside shapes. At another shape than the source's,
-    ``size`` is kept and bars are added. ``backend`` and ``precision`` as in `livestyle.backends.open_backend`.
-    Coherence steadies video; a picture has nothing to be steady with.
+    With an ``output_size`` the result has that one: painted at ``size`` at most, or 640×360, and enlarged. ``masks``
+    are those that the regions of the controls name beside shapes. At another shape than the source's, the size is kept
+    and bars are added. ``backend`` and ``precision`` as in `livestyle.backends.open_backend`. Coherence steadies video;
+    a picture has nothing to be steady with.
     """
 
     controls: Controls
@@ -50,6 +53,7 @@ class Job:
     backend: str = "auto"
     precision: str = "auto"
     size: Size | None = None
+    output_size: Size | None = None
 
 
 def make_job(
@@ -63,6 +67,7 @@ def make_job(
     backend: str = "auto",
     precision: str = "auto",
     size: str | None = None,
+    output_size: str | None = None,
 ) -> Job:
     """A `Job` from what a user typed; the first style of the model by default. ``regions`` are texts ``MASK=STYLE``.
 
@@ -73,7 +78,8 @@ def make_job(
     mix = parse_mix(style, model.styles) if style else ((model.styles[0], 1.0),)
     parsed, masks = read_regions(regions, model.styles)
     controls = Controls(mix, parsed, strength, keep_colors=keep_colors, coherence=coherence)
-    return Job(controls, masks, backend, precision, None if size is None else parse_size(size))
+    sizes = (None if each is None else parse_size(each) for each in (size, output_size))
+    return Job(controls, masks, backend, precision, *sizes)
 
 
 def parse_size(text: str) -> Size:
@@ -118,7 +124,7 @@ def show_progress(what: str, total: int | None) -> Iterator[Callable[[], None]]:
         yield lambda: progress.advance(task)
 
 
-def paint_picture(painter: Stylizer, pixels: Pixels, controls: Controls) -> Pixels:
+def paint_picture(painter: Painter, pixels: Pixels, controls: Controls) -> Pixels:
     """Paint one picture that has no past; it comes back at its size."""
     frame = Frame(pixels, 0, 0, Fraction(1), time.monotonic())
     return painter.paint(frame, replace(controls, coherence=False)).pixels
@@ -192,8 +198,8 @@ def _check_target(given: Path, target: str, picture: bool) -> None:
         raise ConfigError(f"{target} would overwrite the input: give another output")
 
 
-def _painted_size(source: Size, job: Job, given: Path) -> Size:
-    width, height = job.size or source
+def _result_size(source: Size, job: Job, given: Path) -> Size:
+    width, height = job.output_size or job.size or source
     if width * height <= LARGEST:
         return width, height
     shrink = (LARGEST / (width * height)) ** 0.5
@@ -201,15 +207,20 @@ def _painted_size(source: Size, job: Job, given: Path) -> Size:
     raise ConfigError(f"{given} at {width}x{height} needs too much memory: give --size {fits} or smaller")
 
 
+def _scale(painter: Stylizer, result: Size, job: Job) -> ScaledPainter:
+    painted = result if job.output_size is None else fit_painting(result, job.size)
+    return ScaledPainter(lambda: painter, painted, result)
+
+
 def _paint_picture(painter: Stylizer, given: Path, target: str, job: Job) -> int:
     pixels = pictures.read_picture(given)
-    size = _painted_size((pixels.shape[1], pixels.shape[0]), job, given)
+    size = _result_size((pixels.shape[1], pixels.shape[0]), job, given)
     pixels = fit_pixels(pixels, size)
     path = Path(target)
     if target.endswith("/"):
         NumberedPictures(path)
         path /= picture_name(0)
-    pictures.write_picture(path, paint_picture(painter, pixels, job.controls))
+    pictures.write_picture(path, paint_picture(_scale(painter, size, job), pixels, job.controls))
     return 1
 
 
@@ -217,13 +228,14 @@ def _paint_video(painter: Stylizer, given: Path, target: str, job: Job) -> int:
     source = _open_video(given)
     try:
         facts = source.info
-        size = _painted_size((facts.width, facts.height), job, given)
-        painter.prepare(*size)
+        size = _result_size((facts.width, facts.height), job, given)
+        scaled = _scale(painter, size, job)
+        scaled.prepare()
         info = replace(facts, width=size[0], height=size[1])
         sink: Sink = NumberedPictures(Path(target)) if target.endswith("/") else open_sink(target, info)
         try:
             with show_progress("painting", facts.frames) as advance:
-                return _run(source.read, painter, sink, size, job, target, advance)
+                return _run(source.read, scaled, sink, size, job, target, advance)
         finally:
             sink.close()
     finally:
@@ -241,7 +253,7 @@ def _open_video(given: Path) -> Source:
 
 def _run(
     read: Callable[[], Frame | AudioPacket | None],
-    painter: Stylizer,
+    painter: Painter,
     sink: Sink,
     size: Size,
     job: Job,

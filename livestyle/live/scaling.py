@@ -1,7 +1,7 @@
 """A painter that paints at one size and delivers another, and lets a governor choose the first while the stream runs.
 
 A `Stylizer` is compiled for one size. Those of the governor's smaller sizes are compiled and run once on a thread of
-their own, some frames after the start, so that a step down costs nothing but the step itself.
+their own, a second after the start, so that a step down costs nothing but the step itself.
 """
 
 import logging
@@ -24,7 +24,7 @@ from livestyle.media import Frame, Pixels
 
 log = logging.getLogger(__name__)
 
-SETTLED = 30  # painted frames before the smaller sizes are compiled: a short run is not held up by them
+SETTLED = 1.0  # s from the first frame until the smaller sizes are compiled: a short run is not held up by them
 BREATH = 0.2  # s between two graphs that are compiled beside the running stream
 # Shares of the last picture in the first ones of another size. Strokes change with the size; on a hand-held clip the
 # first picture then differs from the last by a third of what any two neighbours do, without by 1.7 times as much, and
@@ -60,7 +60,7 @@ class ScaledPainter:
         self._small: Frame | None = None  # the same at the size it was painted at,
         self._shown: Pixels | None = None  # and what came of it
         self._fading: list[float] = []
-        self._painted = 0
+        self._begun: float | None = None  # when the first frame came
         self._closing = threading.Event()
         self._compiler: threading.Thread | None = None
         on_rung(0, size)
@@ -74,6 +74,11 @@ class ScaledPainter:
     def stages(self) -> Mapping[str, float]:
         """Milliseconds of each stage that the last `paint` ran."""
         return self._stages
+
+    @property
+    def ready(self) -> bool:
+        """Whether every size that the governor may choose is compiled."""
+        return all(rung.size in self._stylizers for rung in self._governor.ladder)
 
     def prepare(self) -> None:
         """Compile for the first size. Raises `BackendError` or `ModelError`."""
@@ -128,8 +133,8 @@ class ScaledPainter:
             if rung.size != before.size:
                 self._stylizers[rung.size].reset()  # what it last saw was long ago
                 self._fading = list(FADE)
-        self._painted += 1
-        if self._painted == SETTLED and len(self._governor.ladder) > 1:
+        self._begun = started if self._begun is None else self._begun
+        if self._compiler is None and started - self._begun >= SETTLED and len(self._governor.ladder) > 1:
             self._compiler = threading.Thread(target=self._compile_smaller, name="smaller sizes", daemon=True)
             self._compiler.start()
 

@@ -68,6 +68,8 @@ class Session:
             lossless = not facts.live and not all(plan.realtime for plan in sinks)
             width, height = fit_size((facts.width, facts.height), size)
             rate = facts.fps if lossless or fps is None else fps
+            if fps is not None and fps != rate:
+                on_message(f"a processed file keeps its {float(rate):g} frames per second; {float(fps):g} is ignored")
             self.info = replace(facts, width=width, height=height, fps=rate, live=not lossless)
             self._painter = open_painter(self.info)
             self._open_sinks(sinks)

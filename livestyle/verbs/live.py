@@ -26,6 +26,16 @@ def live(
     size: Annotated[
         str | None, typer.Option(metavar="WxH", help="Size to paint at; 640x360 at most otherwise.")
     ] = None,
+    output_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WxH", help="Size of the result, enlarged by the source's detail; the painted one otherwise."
+        ),
+    ] = None,
+    fixed_size: Annotated[
+        bool | None,
+        typer.Option("--fixed-size/--free-size", help="Never paint smaller to hold the rate of a live stream."),
+    ] = None,
     fps: Annotated[str | None, typer.Option(metavar="N", help="Frames per second of live sinks.")] = None,
     frames: Annotated[int | None, typer.Option(metavar="N", help="Stop after so many frames.")] = None,
     report: Annotated[
@@ -58,6 +68,8 @@ def live(
         "sinks": sink or None,
         "style": style,
         "size": size,
+        "output_size": output_size,
+        "fixed_size": fixed_size,
         "fps": fps,
         "frames": frames,
         "report": report,
