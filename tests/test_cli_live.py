@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import pytest
 from clips import make_clip
 
@@ -145,12 +146,14 @@ def test_a_short_run_writes_its_report_without_torch(tmp_path: Path):
     figures = json.loads(report.read_text())
     assert {
         *("frames_in", "frames_out", "dropped", "repeated", "fps", "latency_ms"),
-        *("stages_ms", "switches", "reconnects", "source", "sinks"),
+        *("stages_ms", "switches", "reconnects", "painting", "rss_mb", "source", "sinks", "timeline"),
     } == set(figures)
     assert figures["frames_out"] == 5
     assert set(figures["latency_ms"]) == {"p50", "p95"}
     assert figures["stages_ms"]["encode"]["p50"] > 0
     assert figures["sinks"] == {"null": "ok"}
+    assert figures["painting"] == {"level": 0, "size": "160x96"}
+    assert figures["rss_mb"] is None or 50 < figures["rss_mb"] < 2000
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -224,6 +227,39 @@ def test_a_recording_does_not_replace_its_own_source(tmp_path: Path, capsys):
     assert run("live", "--source", str(clip), "--sink", f"{tmp_path}/./clip.mp4") == 2
     assert "would overwrite the source" in capsys.readouterr().err
     assert clip.read_bytes() == before
+
+
+def test_a_larger_output_is_painted_small(tmp_path: Path):
+    recording, report = tmp_path / "out.mp4", tmp_path / "report.json"
+    process = start(
+        *("live", "--source", "scene", "--sink", str(recording), "--sink", "null", "--frames", "20"),
+        *("--output-size", "320x192", "--size", "160x96", "--fixed-size", "--report", str(report)),
+    )
+    _, err = process.communicate(timeout=BOUND)
+    assert process.returncode == 0, err
+    assert "320x192 painted at 160x96" in err
+    assert json.loads(report.read_text())["painting"]["size"] == "160x96"
+    assert probe_size(recording) == (320, 192)
+
+
+def test_a_processed_file_keeps_its_rate_and_says_so(tmp_path: Path):
+    clip, report = make_clip(tmp_path / "clip.mp4", frames=40), tmp_path / "report.json"
+    process = start(
+        *("live", "--source", str(clip), "--sink", str(tmp_path / "out.mp4"), "--fps", "10"),
+        *("--report", str(report)),
+    )
+    _, err = process.communicate(timeout=BOUND)
+    assert process.returncode == 0, err
+    assert "keeps its 30 frames per second; 10 is ignored" in err
+    figures = json.loads(report.read_text())
+    assert figures["frames_out"] == 40
+    assert figures["painting"]["level"] == 0
+
+
+def probe_size(path: Path) -> tuple[int, int]:
+    with av.open(str(path)) as container:
+        video = container.streams.video[0]
+        return video.width, video.height
 
 
 def test_damaged_weights_are_told_before_anything_is_shown(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):

@@ -34,6 +34,8 @@ def test_a_file_with_everything(tmp_path: Path):
         keep_colors = true
         coherence = false
         size = "320x180"
+        output_size = "640x360"
+        fixed_size = true
         fps = "30000/1001"
         frames = 10
         backend = "openvino"
@@ -52,6 +54,8 @@ def test_a_file_with_everything(tmp_path: Path):
         keep_colors=True,
         coherence=False,
         size=(320, 180),
+        output_size=(640, 360),
+        fixed_size=True,
         fps=Fraction(30000, 1001),
         frames=10,
         backend="openvino",

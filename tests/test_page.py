@@ -274,6 +274,13 @@ def test_the_preview_and_the_numbers_show(page: Browser, stage: Stage) -> None:
     assert page.run("return document.querySelector('[data-style=starry_night] img').naturalWidth") == 64
 
 
+def test_a_picture_painted_smaller_than_it_is_shown_says_so(page: Browser, stage: Stage) -> None:
+    stage.report = {**REPORT, "painting": {"level": 1, "size": "128x72"}}
+    page.wait("return document.getElementById('hud-size').textContent === '128 × 72 → 160 × 90'")
+    stage.report = {**REPORT, "painting": {"level": 0, "size": "160x90"}}
+    page.wait("return document.getElementById('hud-size').textContent === '160 × 90'")
+
+
 def test_a_report_before_the_first_frame_shows_dashes(page: Browser, stage: Stage) -> None:
     stage.report = {"fps": float("nan"), "latency_ms": {}, "stages_ms": {}}
     page.wait("return document.getElementById('hud-fps').textContent === '–'")

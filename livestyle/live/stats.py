@@ -110,7 +110,9 @@ class Stats:
 
     def add_dropped(self, count: int = 1) -> None:
         """Count frames that were read and will not be painted."""
+        now = self._clock()
         with self._lock:
+            self._close_seconds(now)
             self._dropped += count
 
     def add_switch(self) -> None:
@@ -136,7 +138,9 @@ class Stats:
 
     def set_painting(self, level: int, size: Size) -> None:
         """Say how frames are painted from now on."""
+        now = self._clock()
         with self._lock:
+            self._close_seconds(now)
             self._painting = Painting(level=level, size=f"{size[0]}x{size[1]}")
 
     def set_source(self, status: str) -> None:
@@ -168,7 +172,9 @@ class Stats:
 
     def add_missed(self, sink: str, count: int = 1) -> None:
         """Count painted frames that ``sink`` was too slow for."""
+        now = self._clock()
         with self._lock:
+            self._close_seconds(now)
             self._sinks.setdefault(sink, _SinkCount()).dropped += count
 
     def _close_seconds(self, now: float) -> None:

@@ -6,7 +6,7 @@ import { bindSlider, percent, setText, showSlider } from "./sliders.js";
 
 const $ = (id) => document.getElementById(id);
 const state = {
-  controls: null, styles: [], thumbnails: [], commands: [], first: "", second: "", mixing: false, message: "",
+  controls: null, styles: [], thumbnails: [], commands: [], first: "", second: "", mixing: false, message: "", painted: "",
 };
 
 /** starry_night -> Starry night */
@@ -46,7 +46,9 @@ function showPreviewFacts() {
   const isThere = width > 0 && link.isUp;
   $("frame").classList.toggle("live", isThere);
   setText($("veil"), link.isUp ? "Waiting for the first picture…" : "Reconnecting…");
-  setText($("hud-size"), width ? `${width} × ${height}` : "–");
+  const shown = `${width} × ${height}`;
+  const painted = state.painted.replace("x", " × ");
+  setText($("hud-size"), !width ? "–" : painted && painted !== shown ? `${painted} → ${shown}` : shown);
   if (!width) return;
   $("frame").style.setProperty("--shape", `${width} / ${height}`);
   $("frame").style.setProperty("--ratio", String(width / height));
@@ -203,6 +205,7 @@ function showReport(report) {
   showFlow(report);
   if (report.message && report.message !== state.message) say(String(report.message), "info");
   state.message = report.message ?? "";
+  state.painted = report.painting?.size ?? "";
   if (!$("details").open) return;
   const stages = Object.entries(report.stages_ms ?? {});
   const longest = Math.max(1, ...stages.map(([, time]) => time.p50 ?? 0));
