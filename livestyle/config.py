@@ -30,8 +30,8 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True):
     ``size`` is (width, height) in pixels to paint at, ``output_size`` what the sinks get where that is more. A live
     stream is painted smaller than ``size`` when it could not hold its rate otherwise, unless ``fixed_size``. ``fps`` is
     the rate of live sinks, and asked of cameras and the scene. ``regions`` are texts ``MASK=STYLE``, masks that are
-    pictures by paths from the working folder. ``morph`` is in seconds. ``frames`` ends the run after so many.
-    ``port`` 0 takes a free one.
+    pictures by paths from the working folder; style ``none`` paints nothing, for a ``look`` alone. ``morph`` is in
+    seconds. ``frames`` ends the run after so many. ``port`` 0 takes a free one.
     """
 
     source: str = "auto"
@@ -41,6 +41,7 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True):
     strength: float = 1.0
     morph: float = 0.3
     keep_colors: bool = False
+    look: str = ""
     coherence: bool = True
     size: tuple[int, int] | None = None
     output_size: tuple[int, int] | None = None

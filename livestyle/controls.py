@@ -16,6 +16,7 @@ Mix = tuple[tuple[str, float], ...]  # (style, weight), weights > 0 that sum to 
 BLEND_STEP = 0.1
 STRENGTH_STEP = 0.1
 LONGEST_MORPH = 60.0  # s
+UNPAINTED = "none"  # in the place of a style, at the start of a run: nothing but a look
 SHAPES = ("left", "right", "top", "bottom", "circle")  # masks that need no file; four fractions x,y,w,h are another
 
 
@@ -38,8 +39,9 @@ class Controls:
 
     ``regions`` lie over it in their order. ``strength`` in [0, 1] mixes the painting with the auto-encoded picture,
     ``morph`` is how many seconds another choice of styles takes to show in full, ``keep_colors`` gives the painting the
-    colours of its source. ``coherence`` turns the motion stage on,
-    ``paused`` freezes the source picture (switching styles still repaints it), ``bypass`` passes frames unpainted.
+    colours of its source. ``look`` names the colour look that is laid over all, "" for none. ``coherence`` turns the
+    motion stage on, ``paused`` freezes the source picture (switching styles still repaints it), ``bypass`` passes
+    frames unpainted, though in their look.
     ``snapshots`` counts the pictures asked for; ``stopping`` ends the session.
     """
 
@@ -48,6 +50,7 @@ class Controls:
     strength: float = 1.0
     morph: float = 0.0
     keep_colors: bool = False
+    look: str = ""
     coherence: bool = True
     paused: bool = False
     bypass: bool = False
@@ -223,6 +226,11 @@ def _read_switch(argument: str, now: bool) -> bool:
     return values[argument]
 
 
+def _choose_look(controls: Controls, board: "ControlBoard", argument: str) -> Controls:
+    look = "" if argument == "off" else find_name(argument, (*board.looks, "off"), "look")
+    return replace(controls, look=look)
+
+
 def _change_strength(controls: Controls, step: float) -> Controls:
     return replace(controls, strength=round(min(1.0, max(0.0, controls.strength + step)), 3))
 
@@ -281,6 +289,7 @@ COMMANDS: dict[str, Command] = {
         ("k",),
         "[on|off]",
     ),
+    "look": Command("lay a colour look over the picture, or off", _choose_look, (), "NAME|off"),
     "coherence": Command(
         "steady video across frames: on, off or toggle",
         lambda c, _, a: replace(c, coherence=_read_switch(a, c.coherence)),
@@ -310,16 +319,22 @@ class ControlBoard:
     """Holds the one current `Controls` value; any thread reads it and any thread may replace it."""
 
     def __init__(
-        self, controls: Controls, styles: Sequence[str] | Callable[[], Sequence[str]], masks: Sequence[str] = ()
+        self,
+        controls: Controls,
+        styles: Sequence[str] | Callable[[], Sequence[str]],
+        masks: Sequence[str] = (),
+        looks: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         """``styles`` is the order that numbers and arrows walk through; every style of ``controls`` is in it.
 
         It is what gives them where they may come and go while a stream runs.
-        ``masks`` are names of masks that regions may use beside `SHAPES` and rectangles.
+        ``masks`` are names of masks that regions may use beside `SHAPES` and rectangles, ``looks`` gives the names of
+        colour looks.
         """
         self._lock = threading.Lock()
         self._controls = controls
         self._list = styles if callable(styles) else lambda: styles
+        self._list_looks = looks
         self.masks: Sequence[str] = tuple(masks)
 
     @property
@@ -332,6 +347,11 @@ class ControlBoard:
         """The styles at this moment; one in use that was removed stays until it is left."""
         known = tuple(self._list())
         return known + tuple(sorted(self._controls.styles - set(known)))
+
+    @property
+    def looks(self) -> Sequence[str]:
+        """The colour looks at this moment."""
+        return self._list_looks()
 
     def run(self, text: str) -> Controls:
         """Apply a command line such as ``style udnie`` and return the new value. Raises `ConfigError`."""

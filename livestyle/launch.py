@@ -25,15 +25,17 @@ from livestyle.config import LiveConfig
 from livestyle.control.ctl import CtlServer
 from livestyle.control.hotkeys import TerminalKeys, keys_help
 from livestyle.control.web import WebServer
-from livestyle.controls import ControlBoard, Controls, format_mix, parse_mix
+from livestyle.controls import UNPAINTED, ControlBoard, Controls, format_mix, parse_mix
 from livestyle.errors import ConfigError, LivestyleError, SourceError
 from livestyle.live.fit import fit_painting
+from livestyle.live.look import Grader, LookThumbnails
 from livestyle.live.outlet import SinkPlan
 from livestyle.live.regions import read_regions
 from livestyle.live.scaling import ScaledPainter
 from livestyle.live.session import Session
 from livestyle.live.stats import Stats
 from livestyle.live.stylizer import Stylizer
+from livestyle.looks import Looks
 from livestyle.media import Source, StreamInfo
 from livestyle.sinks import open_sink, sink_name
 from livestyle.sinks.web import PreviewSink
@@ -56,7 +58,8 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
     plans = plan_sinks(config.sinks, preview)
     _check_recordings(plans, config.source)
     model = load_model(config.profile)
-    style = config.style or model.styles[0]
+    unpainted = config.style == UNPAINTED
+    style = model.styles[0] if unpainted else config.style or model.styles[0]
     regions, masks = read_regions(config.regions, model.styles)
     controls = Controls(
         mix=parse_mix(style, model.styles),
@@ -64,15 +67,20 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
         strength=config.strength,
         morph=config.morph,
         keep_colors=config.keep_colors,
+        look=config.look,
         coherence=config.coherence,
+        bypass=unpainted,
     )
     for name in controls.styles:
         model.read_kernel(name)  # a damaged one is told now; later it would only let frames pass unpainted
-    board = ControlBoard(controls, lambda: model.styles, tuple(masks))
+    looks = Looks()
+    if config.look:
+        looks.read(config.look)  # the same
+    board = ControlBoard(controls, lambda: model.styles, tuple(masks), looks.names)
     stats = Stats()
     say = functools.partial(_say, console)
 
-    def open_painter(info: StreamInfo) -> ScaledPainter:
+    def open_painter(info: StreamInfo) -> Grader:
         output = info.width, info.height
         painter = ScaledPainter(
             lambda: Stylizer(model, backend=config.backend, masks=masks),
@@ -82,13 +90,13 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
             on_rung=stats.set_painting,
         )
         painter.prepare()
-        return painter
+        return Grader(painter, looks)
 
     source = SourceChoice(config)
     with contextlib.ExitStack() as stack:
         page = None
         if any(plan.name == "web" for plan in plans):
-            pictures = Thumbnails(model)
+            pictures = LookThumbnails(looks, Thumbnails(model))
             server = WebServer(board, preview, lambda: dict(stats.report()), port=config.port, thumbnails=pictures)
             page = stack.enter_context(server)
         session = Session(
@@ -226,6 +234,7 @@ def _status_line(source: SourceChoice, board: ControlBoard, stats: Stats) -> Tex
         f"{report['painting']['size']}{'' if report['painting']['level'] == 0 else ' to hold the rate'}",
         *notes,
         format_mix(controls.mix),
+        *([f"look {controls.look}"] if controls.look else []),
         f"coherence {'on' if controls.coherence else 'off'}",
         source.spec,
     ]

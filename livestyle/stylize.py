@@ -19,14 +19,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from livestyle import pictures
 from livestyle.artifacts import Model
-from livestyle.controls import Controls, parse_mix
+from livestyle.controls import UNPAINTED, Controls, parse_mix
 from livestyle.errors import ConfigError, LivestyleError, SinkError, SourceError
 from livestyle.live.fit import Size, fit_painting, fit_pixels
 from livestyle.live.handoff import Closed, Group, Lane
+from livestyle.live.look import Grader
 from livestyle.live.regions import MaskSource, read_regions
 from livestyle.live.scaling import ScaledPainter
 from livestyle.live.styling import Painter
 from livestyle.live.stylizer import Stylizer
+from livestyle.looks import Looks
 from livestyle.media import AudioPacket, Frame, Pixels, Sink, Source
 from livestyle.sinks import FILE_SUFFIXES, open_sink
 from livestyle.sources import open_source
@@ -63,6 +65,7 @@ def make_job(
     regions: Sequence[str] = (),
     strength: float = 1.0,
     keep_colors: bool = False,
+    look: str = "",
     coherence: bool = True,
     backend: str = "auto",
     precision: str = "auto",
@@ -71,13 +74,18 @@ def make_job(
 ) -> Job:
     """A `Job` from what a user typed; the first style of the model by default. ``regions`` are texts ``MASK=STYLE``.
 
-    Raises `ConfigError`.
+    Style ``none`` paints nothing. Raises `ConfigError`, and `ModelError` for a damaged look.
     """
     if not 0.0 <= strength <= 1.0:
         raise ConfigError(f"strength {strength:g} is outside 0 to 1")
-    mix = parse_mix(style, model.styles) if style else ((model.styles[0], 1.0),)
+    unpainted = style == UNPAINTED
+    mix = ((model.styles[0], 1.0),) if unpainted or not style else parse_mix(style, model.styles)
+    if look:
+        Looks().read(look)
     parsed, masks = read_regions(regions, model.styles)
-    controls = Controls(mix, parsed, strength, keep_colors=keep_colors, coherence=coherence)
+    controls = Controls(
+        mix, parsed, strength, keep_colors=keep_colors, look=look, coherence=coherence, bypass=unpainted
+    )
     sizes = (None if each is None else parse_size(each) for each in (size, output_size))
     return Job(controls, masks, backend, precision, *sizes)
 
@@ -220,7 +228,8 @@ def _paint_picture(painter: Stylizer, given: Path, target: str, job: Job) -> int
     if target.endswith("/"):
         NumberedPictures(path)
         path /= picture_name(0)
-    pictures.write_picture(path, paint_picture(_scale(painter, size, job), pixels, job.controls))
+    grader = Grader(_scale(painter, size, job), Looks())
+    pictures.write_picture(path, paint_picture(grader, pixels, job.controls))
     return 1
 
 
@@ -230,12 +239,13 @@ def _paint_video(painter: Stylizer, given: Path, target: str, job: Job) -> int:
         facts = source.info
         size = _result_size((facts.width, facts.height), job, given)
         scaled = _scale(painter, size, job)
-        scaled.prepare()
+        if not job.controls.bypass:
+            scaled.prepare()
         info = replace(facts, width=size[0], height=size[1])
         sink: Sink = NumberedPictures(Path(target)) if target.endswith("/") else open_sink(target, info)
         try:
             with show_progress("painting", facts.frames) as advance:
-                return _run(source.read, scaled, sink, size, job, target, advance)
+                return _run(source.read, Grader(scaled, Looks()), sink, size, job, target, advance)
         finally:
             sink.close()
     finally:

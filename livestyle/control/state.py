@@ -13,7 +13,7 @@ def read_state(board: ControlBoard, report: Report) -> dict[str, object]:
     """Controls, style names in order, and the newest live report.
 
     Keys: ``controls`` (the fields of `Controls` plus ``style``; ``mix`` as a list of [name, weight], ``regions`` as a
-    list of {mask, mix}), ``styles``, ``masks`` that regions may use, ``report``.
+    list of {mask, mix}), ``styles``, ``masks`` that regions may use, ``looks``, ``report``.
     """
     controls = board.controls
     return {
@@ -27,6 +27,7 @@ def read_state(board: ControlBoard, report: Report) -> dict[str, object]:
             "strength": controls.strength,
             "morph": controls.morph,
             "keep_colors": controls.keep_colors,
+            "look": controls.look,
             "coherence": controls.coherence,
             "paused": controls.paused,
             "bypass": controls.bypass,
@@ -35,6 +36,7 @@ def read_state(board: ControlBoard, report: Report) -> dict[str, object]:
         },
         "styles": list(board.styles),
         "masks": [*SHAPES, *board.masks],
+        "looks": list(board.looks),
         "report": report(),
     }
 
@@ -65,6 +67,8 @@ def describe_change(before: Controls, after: Controls) -> str:
         changes.append(f"morph {after.morph:g} s")
     if after.keep_colors != before.keep_colors:
         changes.append(f"source colours {_switch(after.keep_colors)}")
+    if after.look != before.look:
+        changes.append(f"look {after.look or 'off'}")
     if after.coherence != before.coherence:
         changes.append(f"coherence {_switch(after.coherence)}")
     if after.paused != before.paused:

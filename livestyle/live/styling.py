@@ -60,7 +60,7 @@ class Brush:
     def paint(self, frame: Frame, controls: Controls) -> Frame:
         """The painted frame, or ``frame`` itself."""
         begun = time.monotonic()
-        if controls.bypass or begun < self._rest_until:
+        if (controls.bypass and not controls.look) or begun < self._rest_until:
             return frame
         try:
             painted = self._painter.paint(frame, controls)
@@ -202,4 +202,4 @@ def _look(controls: Controls | None) -> object:
     if controls is None:
         return None
     styles = (controls.mix, controls.regions, controls.strength)
-    return styles, controls.keep_colors, controls.coherence, controls.bypass
+    return styles, controls.keep_colors, controls.look, controls.coherence, controls.bypass

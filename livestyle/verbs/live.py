@@ -14,7 +14,7 @@ def live(
         list[str] | None,
         typer.Option(help="auto, virtualcam, web, rtmp://HOST/APP/KEY, a video file or null; may be repeated."),
     ] = None,
-    style: Annotated[str | None, typer.Option(help="A style, or a mix such as a:0.5,b:0.5.")] = None,
+    style: Annotated[str | None, typer.Option(help="A style, a mix such as a:0.5,b:0.5, or none.")] = None,
     region: Annotated[
         list[str] | None,
         typer.Option(
@@ -51,6 +51,9 @@ def live(
     keep_colors: Annotated[
         bool | None, typer.Option("--keep-colors", help="Paint in the colours of the source.")
     ] = None,
+    look: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A colour look over all; 'livestyle look' makes them.")
+    ] = None,
     profile: Annotated[str | None, typer.Option(help="Which network: live, or studio for GPUs.")] = None,
     backend: Annotated[str | None, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")] = None,
     port: Annotated[int | None, typer.Option(help="Port of the page at 127.0.0.1; 0 takes a free one.")] = None,
@@ -78,6 +81,7 @@ def live(
         "regions": region or None,
         "morph": morph,
         "keep_colors": keep_colors,
+        "look": look,
         "profile": profile,
         "backend": backend,
         "port": port,

@@ -13,7 +13,7 @@ def stylize(
     target: Annotated[
         str, typer.Argument(metavar="OUT", help="A picture, a video, or a folder ending in / for numbered pictures.")
     ],
-    style: Annotated[str | None, typer.Option(help="A style, or a mix such as a:0.5,b:0.5.")] = None,
+    style: Annotated[str | None, typer.Option(help="A style, a mix such as a:0.5,b:0.5, or none.")] = None,
     strength: Annotated[float, typer.Option(metavar="0..1", help="How much of the painting shows.")] = 1.0,
     region: Annotated[
         list[str] | None,
@@ -24,6 +24,9 @@ def stylize(
         ),
     ] = None,
     keep_colors: Annotated[bool, typer.Option("--keep-colors", help="Paint in the colours of the source.")] = False,
+    look: Annotated[
+        str, typer.Option(metavar="NAME", help="A colour look over all; 'livestyle look' makes them.")
+    ] = "",
     coherence: Annotated[
         bool, typer.Option("--coherence/--no-coherence", help="Keep a video's painting steady from frame to frame.")
     ] = True,
@@ -48,6 +51,7 @@ def stylize(
         regions=region or (),
         strength=strength,
         keep_colors=keep_colors,
+        look=look,
         coherence=coherence,
         backend=backend,
         precision=precision,
