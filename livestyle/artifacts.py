@@ -16,27 +16,22 @@ the same form in the user's data folder, ``banks/PROFILE/``, and join those of t
 """
 
 import hashlib
-import logging
 import os
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 import numpy as np
-import platformdirs
 import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
 from livestyle.controls import Mix, find_name
-from livestyle.errors import ConfigError, ModelError
+from livestyle.errors import ModelError
+from livestyle.own_banks import OwnBanks, read_bank_facts
 
 FORMAT = 1  # of the manifest; raised when a reader of the old one could misread the new one
-VARIANTS = ("int8", "int8_reduced")  # 8-bit weights; 7-bit ones for AVX2 without VNNI, whose sums would saturate
-SETTLED = 2_000_000_000  # ns; a folder changed more recently may change again within one tick of its clock
-
-log = logging.getLogger(__name__)
+VARIANTS = ("int8", "int8_vnni", "int8_avx2")  # whole numbers for graphics cards, and for two kinds of processor
 
 
 class GraphEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -110,60 +105,6 @@ class Kernel(msgspec.Struct, frozen=True):
     bias: NDArray[np.float32]
 
 
-class OwnBanks:
-    """The styles that a user has added to one model: a folder, listed again whenever it has changed."""
-
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
-        self.folder = folder
-        self._manifest = manifest
-        self._stamp = 0
-        self._names: tuple[str, ...] = ()
-        self._told: set[str] = set()
-
-    def names(self) -> tuple[str, ...]:
-        """Names, sorted. Files that do not fit the model are left out, and the log says why."""
-        try:
-            stamp = self.folder.stat().st_mtime_ns
-        except OSError:
-            return ()
-        if stamp != self._stamp:
-            self._names = tuple(path.stem for path in sorted(self.folder.glob("*.safetensors")) if self._fits(path))
-            self._stamp = stamp if time.time_ns() - stamp > SETTLED else 0
-        return self._names
-
-    def path(self, style: str) -> Path:
-        """Where the bank of a style is, or would be; its thumbnail lies beside it."""
-        return self.folder / f"{style}.safetensors"
-
-    def remove(self, style: str) -> None:
-        """Delete a style. Raises `ConfigError` when it is none of these, `ModelError` when it cannot be deleted."""
-        if style in self._manifest.banks:
-            raise ConfigError(f"style {style!r} comes with livestyle: only your own can be removed")
-        path = self.path(find_name(style, (path.stem for path in self.folder.glob("*.safetensors")), "own style"))
-        try:
-            for suffix in (".safetensors", ".jpg", ".pt"):  # bank, thumbnail, what --resume needs
-                path.with_suffix(suffix).unlink(missing_ok=True)
-        except OSError as error:
-            raise ModelError(f"{path} cannot be removed: {error.strerror}") from error
-
-    def _fits(self, path: Path) -> bool:
-        if path.stem in self._manifest.banks:
-            return self._leave_out(f"{path} has the name of a style that comes with livestyle: rename it")
-        try:
-            facts = read_bank_facts(path, self._manifest.profile)
-        except ModelError as error:
-            return self._leave_out(str(error))
-        if facts.get("autoencoder") != self._manifest.autoencoder_sha256:
-            return self._leave_out(f"{path} was made for another version of the network: add it again")
-        return True
-
-    def _leave_out(self, why: str) -> bool:
-        if why not in self._told:
-            log.warning("a style is left out: %s", why)
-            self._told.add(why)
-        return False
-
-
 class Model:
     """A model folder, read and checked, and the user's own styles for it. Banks are read when first used and kept."""
 
@@ -174,7 +115,8 @@ class Model:
         """
         self.folder = folder
         self.manifest = _read_manifest(folder / "manifest.json")
-        self.own = OwnBanks(own or find_own_banks(self.manifest.profile), self.manifest)
+        facts = self.manifest
+        self.own = OwnBanks(facts.profile, facts.autoencoder_sha256, tuple(facts.banks), own)
         self._kernels: dict[str, Kernel] = {}
         self._read: dict[str, tuple[int, int]] = {}  # own style -> the file that its kernel is from
         for graphs in (self.manifest.graphs, *self.manifest.variants.values()):
@@ -226,6 +168,14 @@ class Model:
             return self._bank_path(style).stat().st_size
         except OSError as error:
             raise ModelError(f"the file of style {style!r} cannot be read: {error.strerror}") from error
+
+    def training_minutes(self, style: str) -> float | None:
+        """What a style took to learn, in minutes: its share of the joint training, or its own. None when unknown."""
+        if style in self.manifest.banks:
+            minutes: object = self.manifest.training.get("minutes")
+            return minutes / len(self.manifest.banks) if isinstance(minutes, (int, float)) else None
+        minutes = read_bank_facts(self.own.path(style), self.manifest.profile).get("minutes")
+        return None if minutes is None else float(minutes)
 
     def read_kernel(self, style: str) -> Kernel:
         """The kernel of one style; the newest of an own one that is still learning.
@@ -310,11 +260,6 @@ def load_model(profile: str = "live") -> Model:
     return Model(find_engines() / profile)
 
 
-def find_own_banks(profile: str) -> Path:
-    """The folder of the user's own styles of a profile; it need not exist."""
-    return platformdirs.user_data_path("livestyle", appauthor=False) / "banks" / profile
-
-
 def make_caption(style: str) -> str:
     """``starry_night`` as people write it: ``Starry night``."""
     return style.replace("_", " ").capitalize()
@@ -323,19 +268,6 @@ def make_caption(style: str) -> str:
 def write_bank(path: Path, kernel: Kernel, facts: Mapping[str, str]) -> None:
     """Write one style's file; ``facts`` travel in the header: at least the ``profile`` that it belongs to."""
     write_whole(path, safetensors.numpy.save({"weight": kernel.weight, "bias": kernel.bias}, metadata=dict(facts)))
-
-
-def read_bank_facts(path: Path, profile: str) -> dict[str, str]:
-    """The header of a style's file. Raises `ModelError` when it is damaged or belongs to another profile."""
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            facts = dict(file.metadata() or {})
-    except (OSError, safetensors.SafetensorError) as error:
-        raise ModelError(f"{path} is not a style bank: {error}") from error
-    if facts.get("profile") != profile:
-        belongs = facts.get("profile")
-        raise ModelError(f"{path} is a bank of profile {belongs!r}, not {profile!r}: train it for this profile")
-    return facts
 
 
 def read_bank(path: Path, profile: str, channels: int) -> Kernel:

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 from livestyle.artifacts import Model, load_model
 from livestyle.cli import main
 from livestyle.errors import BackendUnavailable, ConfigError, ModelError, SinkError
+from livestyle.evaluate.gatys import EVERY, Optimizer, count_iterations
 from livestyle.evaluate.johnson import (
     FILES,
     JohnsonNetwork,
@@ -24,6 +25,7 @@ from livestyle.evaluate.johnson import (
 )
 from livestyle.evaluate.lite import PACKAGE, ArbitraryPainter, find_lite, open_multistyle
 from livestyle.evaluate.quality import (
+    GATYS,
     JOHNSON,
     OURS,
     UNPAINTED,
@@ -100,6 +102,11 @@ def report(photos: Path, paintings: Path, johnson: Path, model: Model, out: Path
     return evaluate_quality(photos, paintings, model=model, johnson=johnson, out=out)
 
 
+@pytest.fixture
+def small_squares(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("livestyle.train.data.METRIC_SIDE", 64)
+
+
 @pytest.mark.slow
 def test_every_style_has_a_row_for_each_method(report: QualityReport, model: Model) -> None:
     assert report.photos == 2
@@ -136,6 +143,53 @@ def test_table_and_sheet_are_written(report: QualityReport, model: Model, out: P
     sheet = read_picture(out / "quality.png")
     assert sheet.shape[1] > 3 * 256
     assert sheet.shape[0] > 2 * len(model.styles) * 256
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_squares")
+def test_one_style_beside_the_optimisation_of_its_pictures(
+    photos: Path, paintings: Path, model: Model, tmp_path: Path
+) -> None:
+    style = model.styles[1]
+    report = evaluate_quality(photos, paintings, model=model, gatys=2 * EVERY, names=[style], count=1, out=tmp_path)
+    ours, best, photo = (report.find(style, method) for method in (OURS, GATYS, UNPAINTED))
+    assert ours is not None
+    assert best is not None
+    assert photo is not None
+    assert best.total < photo.total
+    assert best.gmacs is not None
+    assert ours.gmacs is not None
+    assert best.gmacs > 500.0 * ours.gmacs
+    assert best.style_bytes is None
+    assert (photo.iterations, best.iterations) == (0, 2 * EVERY)
+    assert ours.training_minutes == pytest.approx(float(str(model.manifest.training["minutes"])) / len(model.styles))
+    assert {row.style for row in report.rows} == {style}
+    text = (tmp_path / "quality.md").read_text(encoding="utf-8")
+    assert "| = iterations |" in text
+    assert read_picture(tmp_path / "quality.png").shape[1] == 4 * (64 + 8) + 8
+
+
+@pytest.mark.slow
+def test_the_optimisation_goes_down_on_what_is_reported(vgg: VGG16) -> None:
+    painting, photo = make_texture(96, 96, 5), make_texture(64, 64, 6, grain=32)
+    with torch.no_grad():
+        judge = Judge(vgg, {"texture": to_tensor(painting)[None]})
+        judge.look(photo)
+        optimizer = Optimizer(vgg, judge.targets, 2 * EVERY)
+        painted = optimizer.paint(photo, "texture")
+        content, style = judge.score(painted, "texture")
+    (curve,) = optimizer.curves["texture"]
+    assert len(curve) == 3
+    assert curve[0] == pytest.approx(judge.score_photo("texture"), rel=1e-3)
+    assert curve[0] > curve[1] > curve[2]
+    assert content + style == pytest.approx(curve[2], rel=0.1)  # whole bytes cost a little
+
+
+def test_iterations_that_come_level_are_counted() -> None:
+    curves = [[9.0, 5.0, 3.0], [8.0, 6.0, 2.0], [9.0, 5.0, 4.0]]
+    assert count_iterations(curves, [10.0, 6.5, 4.5]) == EVERY
+    assert count_iterations(curves, [3.0, 6.0, 1.0]) == 2 * EVERY
+    assert count_iterations(curves, [1.0, 1.0, 9.0]) is None
 
 
 @pytest.mark.slow
@@ -182,7 +236,9 @@ def test_the_sheet_holds_every_picture() -> None:
     assert len(found) == 2
 
 
-@pytest.mark.parametrize("case", ["photos", "paintings", "johnson", "empty johnson", "every", "vgg", "backend"])
+@pytest.mark.parametrize(
+    "case", ["photos", "paintings", "johnson", "empty johnson", "every", "vgg", "backend", "style", "gatys"]
+)
 def test_wrong_usage_is_one_line_and_code_2(
     case: str, photos: Path, paintings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,6 +251,8 @@ def test_wrong_usage_is_one_line_and_code_2(
         "every": [str(photos), str(paintings), "--every", "0"],
         "vgg": [str(photos), str(paintings), "--vgg", nowhere],
         "backend": [str(photos), str(paintings), "--backend", "abacus"],
+        "style": [str(photos), str(paintings), "--style", "abacus"],
+        "gatys": [str(photos), str(paintings), "--gatys", "-1"],
     }[case]
     with pytest.raises(SystemExit) as exit_:
         main(["evaluate", "quality", *arguments, "--out", str(tmp_path / "out")])

@@ -25,14 +25,18 @@ Strip = Sequence[tuple[str, Pixels]]  # (caption, picture) from left to right
 
 
 def format_quality(report: QualityReport) -> str:
-    """A Markdown table: a row per style and method; ``÷ Johnson`` below 1 is better than his network."""
+    """A Markdown table: a row per style and method; ``÷ Johnson`` below 1 is better than his network.
+
+    ``= iterations`` is how many of L-BFGS on the pixels reach the same sum: more is better.
+    """
     lines = [
         f"Mean of {report.photos} photos of 256×256, backend {report.backend}. Lower is better. "
         f"Auto-encoder (strength 0): {report.psnr:.2f} dB PSNR. Times are of this run, Johnson's in plain torch: "
         "`livestyle bench --peers` compares speeds.",
         "",
-        "| style | method | content | style | sum | ÷ Johnson | ms at 256×256 | GMAC at 640×360 | bytes per style |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| style | method | content | style | sum | ÷ Johnson | = iterations | ms at 256×256 | GMAC at 640×360 "
+        "| bytes per style | minutes of training |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in report.rows:
         cells = [
@@ -42,9 +46,11 @@ def format_quality(report: QualityReport) -> str:
             f"{row.style_loss:.3f}",
             f"{row.total:.3f}",
             _number(report.ratio(row), "{:.2f}"),
+            _count(row.iterations, report.iterations),
             _number(row.milliseconds, "{:.1f}"),
-            _number(row.gmacs, "{:.2f}"),
+            _number(row.gmacs, "{:,.2f}"),
             _number(row.style_bytes, "{:,}"),
+            _number(row.training_minutes, "{:.1f}"),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -120,6 +126,13 @@ def write_text(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise SinkError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _count(iterations: int | None, tried: int) -> str:
+    """How many iterations come level; ``> N`` when all N that were tried do not."""
+    if not tried:
+        return "–"
+    return f"> {tried}" if iterations is None else f"{iterations}"
 
 
 def _number(value: float | None, how: str) -> str:

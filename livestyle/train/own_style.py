@@ -246,7 +246,7 @@ def _save(newcomer: Newcomer, path: Path, facts: dict[str, str]) -> None:
     """Thumbnail, bank, and what `_read_state` reads; each replaces its last version whole or not at all."""
     try:
         write_whole(path.with_suffix(".jpg"), newcomer.thumbnail())
-        write_bank(path, newcomer.kernel(), facts)
+        write_bank(path, newcomer.kernel(), {**facts, "minutes": f"{newcomer.minutes:.2f}"})
     except OSError as error:
         raise LivestyleError(f"cannot write {path}: {error.strerror}; what was saved last is kept") from error
     save_checkpoint(path.with_suffix(".pt"), {**newcomer.state(), "painting": facts["painting"]})

