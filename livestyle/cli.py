@@ -14,7 +14,7 @@ from livestyle import __version__
 from livestyle.errors import ConfigError, LivestyleError
 from livestyle.terminal import UsageError, explain, set_up_logging, take_verbosity
 from livestyle.verbs.engines import compile_engines
-from livestyle.verbs.learn import add_style, export, remove_style, train
+from livestyle.verbs.learn import add_style, export, remove_style, train, train_motion
 from livestyle.verbs.live import ctl, doctor, live
 from livestyle.verbs.measure import bench, evaluate
 from livestyle.verbs.paint import styles, stylize
@@ -72,7 +72,7 @@ def _everything(
     """Live video painted in an artist's style, steady from frame to frame."""
 
 
-for verb in (live, ctl, doctor, stylize, styles, bench, train, export, add_style, remove_style, analogy):
+for verb in (live, ctl, doctor, stylize, styles, bench, train, train_motion, export, add_style, remove_style, analogy):
     app.command()(verb)
 app.command("compile")(compile_engines)
 app.add_typer(evaluate, name="evaluate")

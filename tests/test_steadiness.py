@@ -85,7 +85,7 @@ def test_a_folder_without_videos(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "fitted"), [((640, 640), (640, 360)), ((1920, 1080), (640, 360)), ((160, 96), (160, 90))]
+    ("size", "fitted"), [((640, 640), (640, 360)), ((1920, 1080), (640, 360)), ((160, 96), (160, 88))]
 )
 def test_the_middle_is_taken(size: tuple[int, int], fitted: tuple[int, int]) -> None:
     assert fit_frame(np.zeros((size[1], size[0], 3), np.uint8)).shape == (fitted[1], fitted[0], 3)

@@ -16,6 +16,7 @@ from livestyle.sources import open_source
 from livestyle.sources.scene import SceneSource
 
 WIDTH, HEIGHT = 640, 360  # of the measured frames, pixels; a smaller clip stays as small
+MULTIPLE = 8  # of the sides, as the networks want them
 START = 300  # first frame of the scene: by then a balloon, a boat and a gull are in the picture
 SUFFIXES = (".mp4", ".mkv", ".mov", ".flv", ".webm", ".avi", ".gif")
 
@@ -56,14 +57,14 @@ def open_footage(given: str, count: int, noise: float = 0.0) -> list[Footage]:
 
 
 def fit_frame(pixels: Pixels) -> Pixels:
-    """The largest 16:9 part round the middle, scaled down to 640×360 where it is larger."""
+    """The largest 16:9 part round the middle, scaled down to 640×360 where it is larger, sides multiples of 8."""
     height, width = pixels.shape[:2]
     inner = min(width, height * WIDTH // HEIGHT), min(height, width * HEIGHT // WIDTH)
     left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
     part = pixels[top : top + inner[1], left : left + inner[0]]
     if inner[0] > WIDTH:
         part = cv2.resize(part, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA).astype(np.uint8)
-    return np.ascontiguousarray(part)
+    return np.ascontiguousarray(part[: part.shape[0] // MULTIPLE * MULTIPLE, : part.shape[1] // MULTIPLE * MULTIPLE])
 
 
 def follow(items: Sequence[int], what: str) -> Sequence[int]:

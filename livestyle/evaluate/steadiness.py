@@ -59,7 +59,7 @@ class SteadinessRow:
 
 
 @dataclass(frozen=True, slots=True)
-class _Video:
+class Video:
     """A painter's frames and those of the same painter frame by frame; ``alone`` is None for those themselves."""
 
     method: str
@@ -102,7 +102,7 @@ def evaluate_stability(
         for style in chosen:
             videos = list(paint_ours(stylizer, clip, style))
             if johnson is not None and (weights := find_johnson(johnson, style)) is not None:
-                videos.append(_Video(JOHNSON, _paint_johnson(weights, clip)))
+                videos.append(Video(JOHNSON, paint_johnson(weights, clip)))
             if peer is not None:
                 peer.learn(style, to_picture(examples[style][0]))
                 videos += _paint_lite(peer, clip, style)
@@ -116,14 +116,14 @@ def evaluate_stability(
     return rows
 
 
-def paint_ours(stylizer: Stylizer, clip: Footage, style: str) -> Iterator[_Video]:
+def paint_ours(stylizer: Stylizer, clip: Footage, style: str) -> Iterator[Video]:
     """Our video frame by frame, then with coherence."""
     alone = _paint(stylizer, clip, style, coherence=False)
-    yield _Video(ALONE, alone)
-    yield _Video(OURS, _paint(stylizer, clip, style, coherence=True), alone)
+    yield Video(ALONE, alone)
+    yield Video(OURS, _paint(stylizer, clip, style, coherence=True), alone)
 
 
-def measure(clip: Footage, style: str, videos: Sequence[_Video], judge: Judge | None) -> list[SteadinessRow]:
+def measure(clip: Footage, style: str, videos: Sequence[Video], judge: Judge | None) -> list[SteadinessRow]:
     """The rows of one style of a clip, the input first."""
     every = [clip.frames, *(video.frames for video in videos)]
     found = {step: errors(every, clip.pairs[step], step) for step in (SHORT, LONG)}
@@ -198,7 +198,7 @@ def _paint(stylizer: Stylizer, clip: Footage, style: str, coherence: bool) -> li
     ]
 
 
-def _paint_johnson(weights: Path, clip: Footage) -> list[Pixels]:
+def paint_johnson(weights: Path, clip: Footage) -> list[Pixels]:
     """His network at sides that are multiples of 4; the rest is mirrored on and cut off again."""
     network = load_johnson(weights)
     height, width = clip.frames[0].shape[:2]
@@ -211,7 +211,7 @@ def _paint_johnson(weights: Path, clip: Footage) -> list[Pixels]:
     return painted
 
 
-def _paint_lite(painter: lite_package.ArbitraryPainter, clip: Footage, style: str) -> list[_Video]:
+def _paint_lite(painter: lite_package.ArbitraryPainter, clip: Footage, style: str) -> list[Video]:
     """Its smoothing as the package does it: each output mixed with the one before, unmoved, in floats, then cut off."""
     numbers = follow(range(len(clip.frames)), f"{clip.name}: {lite_package.PACKAGE}")
     alone = [painter.paint(clip.frames[number], style) for number in numbers]
@@ -223,5 +223,5 @@ def _paint_lite(painter: lite_package.ArbitraryPainter, clip: Footage, style: st
             last = smooth * last + (1.0 - smooth) * picture
             frames.append(last.astype(np.uint8))
         name = f"{lite_package.PACKAGE} --smooth {smooth:g}"
-        videos.append(_Video(name, alone) if smooth == 0.0 else _Video(name, frames, alone))
+        videos.append(Video(name, alone) if smooth == 0.0 else Video(name, frames, alone))
     return videos

@@ -54,8 +54,34 @@ def train(
     run_training(out, settings, resume=resume, start=start, vgg=vgg)
 
 
+def train_motion(
+    out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run.")],
+    start: Annotated[
+        Path | None, typer.Option(metavar="FROM", help="Run or model folder whose painting it is to steady.")
+    ] = None,
+    photos: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Photos to set in motion; every eighth is kept out.")
+    ] = None,
+    style: Annotated[list[str] | None, typer.Option(help="Train with this style only; may be repeated.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,
+    steps: Annotated[int | None, typer.Option(help="Length of the run.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+) -> None:
+    """Train the mask that steadies video, for a network as it is; 'export RUN' puts it into the model."""
+    settings = {
+        "start": str(start) if start else None,
+        "photos": str(photos) if photos else None,
+        "names": tuple(style) if style else None,
+        "steps": steps,
+        "seed": seed,
+    }
+    with needing_torch():
+        from livestyle.train.motion import train_motion as run_training
+    run_training(out, settings, resume=resume)
+
+
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training run.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run of train, or of train-motion.")],
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Model folder to write; the shipped one otherwise.")
     ] = None,

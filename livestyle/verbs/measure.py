@@ -98,9 +98,12 @@ def quality(
     print_quality(report, Console())
 
 
+CLIP_HELP = "A video, a folder of videos, or 'scene'."
+
+
 @evaluate.command()
 def stability(
-    clip: Annotated[str, typer.Argument(metavar="CLIP|DIR|scene", help="A video, a folder of videos, or 'scene'.")],
+    clip: Annotated[str, typer.Argument(metavar="CLIP|DIR|scene", help=CLIP_HELP)],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where stability.md, .png and .mp4 go.")] = Path("stability"),
     frames: Annotated[int, typer.Option(metavar="N", help="Frames of each clip.")] = 48,
     style: Annotated[list[str] | None, typer.Option(help="Measure only this style; may be repeated.")] = None,
@@ -163,3 +166,48 @@ def fusion(
         from livestyle.evaluate.fusion import evaluate_fusion
     pixels = Clip(640, 360).next().pixels if photo is None else read_picture(photo)
     typer.echo(json.dumps(msgspec.to_builtins(evaluate_fusion(load_model(profile), pixels, backend)), indent=2))
+
+
+@evaluate.command()
+def composition(
+    clip: Annotated[str, typer.Argument(metavar="CLIP|DIR|scene", help=CLIP_HELP)],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where composition.md and .png go.")] = Path("composition"),
+    frames: Annotated[int, typer.Option(metavar="N", help="Frames of each clip.")] = 24,
+    style: Annotated[list[str] | None, typer.Option(help="Measure only this style; may be repeated.")] = None,
+) -> None:
+    """Where to put past and present together: flicker and ghosts at every level of the network."""
+    from rich.console import Console
+
+    from livestyle.artifacts import load_model
+
+    with needing_torch():
+        from livestyle.evaluate.composition import evaluate_composition
+        from livestyle.evaluate.steadiness_report import print_steadiness
+    print_steadiness(
+        evaluate_composition(clip, model=load_model(), out=out, count=frames, styles=style or ()), Console()
+    )
+
+
+@evaluate.command()
+def transfer(
+    clip: Annotated[str, typer.Argument(metavar="CLIP|DIR|scene", help=CLIP_HELP)],
+    masks: Annotated[list[Path] | None, typer.Argument(metavar="[RUN]...", help="Runs of train-motion.")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where transfer.md goes.")] = Path("transfer"),
+    frames: Annotated[int, typer.Option(metavar="N", help="Frames of each clip.")] = 24,
+    style: Annotated[list[str] | None, typer.Option(help="Measure only this style; may be repeated.")] = None,
+    johnson: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Weights of Johnson's networks (.npz) to steady too.")
+    ] = None,
+) -> None:
+    """Masks trained with some styles, used with others and with another network."""
+    from rich.console import Console
+
+    from livestyle.artifacts import load_model
+
+    with needing_torch():
+        from livestyle.evaluate.steadiness_report import print_steadiness
+        from livestyle.evaluate.transfer import evaluate_transfer
+    rows = evaluate_transfer(
+        clip, masks or (), model=load_model(), out=out, count=frames, styles=style or (), johnson=johnson
+    )
+    print_steadiness(rows, Console())
