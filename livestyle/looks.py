@@ -58,6 +58,15 @@ class Looks:
         paths = self._list()
         return self._read(paths[find_name(name, paths, "look")])
 
+    def count_bytes(self, name: str) -> int:
+        """Size of a look's file. Raises `ConfigError` for an unknown look, `ModelError` when the file is gone."""
+        paths = self._list()
+        path = paths[find_name(name, paths, "look")]
+        try:
+            return path.stat().st_size
+        except OSError as error:
+            raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+
     def path(self, name: str) -> Path:
         """Where a new look of that name belongs."""
         return self.folder / f"{name}{SUFFIX}"

@@ -9,12 +9,15 @@ from livestyle.contact_sheet import Named, draw_scenes, make_sheet
 from livestyle.elements import make_elements_sheet
 from livestyle.errors import ConfigError
 from livestyle.live.stylizer import Stylizer
+from livestyle.looks import Looks
 from livestyle.pictures import check_target, read_picture, write_picture
 from livestyle.stylize import show_progress
 
+LOOK = "look"
+
 
 class StyleRow(TypedDict):
-    """One style: its name, the profile of the model it belongs to, the size of its file."""
+    """One style: its name, the profile of the model it belongs to, the size of its file. A look's profile is `LOOK`."""
 
     name: str
     profile: str
@@ -22,9 +25,10 @@ class StyleRow(TypedDict):
 
 
 def list_styles(model: Model) -> list[StyleRow]:
-    """The styles in the order of keys and numbers."""
-    profile = model.manifest.profile
-    return [StyleRow(name=name, profile=profile, bytes=model.bank_bytes(name)) for name in model.styles]
+    """The styles in the order of keys and numbers, then the user's looks."""
+    profile, looks = model.manifest.profile, Looks()
+    styles = [StyleRow(name=name, profile=profile, bytes=model.bank_bytes(name)) for name in model.styles]
+    return styles + [StyleRow(name=name, profile=LOOK, bytes=looks.count_bytes(name)) for name in looks.names()]
 
 
 def format_table(rows: Sequence[StyleRow]) -> str:

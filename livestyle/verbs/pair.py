@@ -1,4 +1,4 @@
-"""Verbs on a pair of pictures: analogy."""
+"""Verbs on a pair of pictures: analogy, look."""
 
 from pathlib import Path
 from typing import Annotated
@@ -30,3 +30,23 @@ def analogy(
         from livestyle.analogy.command import run_analogy
     for path in run_analogy(a, b, out, mode=mode, levels=levels, size=size, seed=seed, one_way=one_way, vgg=vgg):
         typer.echo(path)
+
+
+def look(
+    name: Annotated[str, typer.Argument(help="What the look will be called.")],
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="A photo of your scene; or camera or scene, for a frame of it.")
+    ],
+    b: Annotated[Path, typer.Argument(metavar="B", help="A photo of like things in the colours that you want.")],
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="OUT.png", help="Show A, B, the analogy and A in the look side by side.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    vgg: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="VGG-16 weights; livestyle[train] brings them.")
+    ] = None,
+) -> None:
+    """Make a colour look for live video from two photos of like things (needs livestyle[train])."""
+    with needing_torch():
+        from livestyle.analogy.look import make_look
+    typer.echo(make_look(name, a, b, sheet=sheet, seed=seed, vgg=vgg, say=lambda line: typer.echo(line, err=True)))
