@@ -211,3 +211,49 @@ def transfer(
         clip, masks or (), model=load_model(), out=out, count=frames, styles=style or (), johnson=johnson
     )
     print_steadiness(rows, Console())
+
+
+@evaluate.command()
+def load(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where load.json and load.png go.")] = Path("load"),
+    seconds: Annotated[int, typer.Option(metavar="N", help="A third alone, a third under load, a third alone.")] = 90,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Size of the frames.")] = "640x360",
+    fixed_size: Annotated[bool, typer.Option("--fixed-size", help="Without the governor, to compare.")] = False,
+    backend: Annotated[str, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")] = "auto",
+) -> None:
+    """A live stream while another program takes one core: frames per second, and how small it was painted."""
+    from rich.console import Console
+
+    from livestyle.artifacts import load_model
+
+    with needing_torch():
+        from livestyle.evaluate.load import measure_load, print_load
+    report = measure_load(load_model(), size, seconds, out, backend=backend, governed=not fixed_size)
+    print_load(report, Console())
+
+
+@evaluate.command()
+def correspondence(
+    photos: Annotated[Path, typer.Argument(help="A folder of photos.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where correspondence.md and correspondence.png go.")] = Path(
+        "correspondence"
+    ),
+    size: Annotated[int, typer.Option(help="Side of the pictures in pixels, 64 to 512.")] = 256,
+    every: Annotated[
+        int | None, typer.Option(metavar="N", help="Each N-th photo; those held out of training otherwise.")
+    ] = None,
+    count: Annotated[int, typer.Option(metavar="N", help="At most so many photos.")] = 4,
+    vgg: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="VGG-16 weights; the installed ones otherwise.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="What paints; 'livestyle doctor' lists them.")] = "openvino",
+) -> None:
+    """How far off the fields of 'analogy' lie on bent photos, beside PatchMatch on colours, DIS and SIFT."""
+    from livestyle.artifacts import load_model
+
+    with needing_torch():
+        from livestyle.evaluate.correspondence import evaluate_correspondence, format_report
+    report = evaluate_correspondence(
+        photos, model=load_model(), side=size, every=every, count=count, vgg=vgg, backend=backend, out=out
+    )
+    typer.echo(format_report(report))
