@@ -18,7 +18,7 @@ from livestyle.verbs.learn import add_style, export, remove_style, train, train_
 from livestyle.verbs.live import ctl, doctor, live
 from livestyle.verbs.measure import bench, evaluate
 from livestyle.verbs.paint import styles, stylize
-from livestyle.verbs.pair import analogy
+from livestyle.verbs.pair import analogy, look
 
 app = typer.Typer(
     name="livestyle",
@@ -72,7 +72,21 @@ def _everything(
     """Live video painted in an artist's style, steady from frame to frame."""
 
 
-for verb in (live, ctl, doctor, stylize, styles, bench, train, train_motion, export, add_style, remove_style, analogy):
+for verb in (
+    live,
+    ctl,
+    doctor,
+    stylize,
+    styles,
+    bench,
+    train,
+    train_motion,
+    export,
+    add_style,
+    remove_style,
+    analogy,
+    look,
+):
     app.command()(verb)
 app.command("compile")(compile_engines)
 app.add_typer(evaluate, name="evaluate")
