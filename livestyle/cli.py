@@ -13,7 +13,7 @@ import typer
 from livestyle import __version__
 from livestyle.errors import ConfigError, LivestyleError
 from livestyle.terminal import UsageError, explain, set_up_logging, take_verbosity
-from livestyle.verbs.engines import compile_engines
+from livestyle.verbs.engines import calibrate, compile_engines
 from livestyle.verbs.learn import add_style, export, remove_style, train, train_motion
 from livestyle.verbs.live import ctl, doctor, live
 from livestyle.verbs.measure import bench, evaluate
@@ -89,4 +89,5 @@ for verb in (
 ):
     app.command()(verb)
 app.command("compile")(compile_engines)
+app.command()(calibrate)
 app.add_typer(evaluate, name="evaluate")

@@ -140,7 +140,7 @@ def choose_precision(core: ov.Core, model: Model, precision: str) -> str:
 
 def choose_variant() -> str:
     """Which of `livestyle.artifacts.VARIANTS` this processor computes without overflow."""
-    return "int8_reduced" if cv2.checkHardwareSupport(AVX2) and not cv2.checkHardwareSupport(VNNI) else "int8"
+    return "int8_avx2" if cv2.checkHardwareSupport(AVX2) and not cv2.checkHardwareSupport(VNNI) else "int8_vnni"
 
 
 def count_threads(beside: bool) -> int:

@@ -1,11 +1,14 @@
 """Whole numbers in place of floats: a graph with QuantizeLinear and DequantizeLinear round its convolutions.
 
-Everything is symmetric with zero point 0 (TensorRT refuses the rest), weights have a scale per output channel, biases
-stay float (an int32 DequantizeLinear is refused too). The ``int8_reduced`` variant spends 7 bits on a weight: AVX2
-without VNNI adds two products in 16 bits, which full range overflows (46–54 % error measured on such a processor).
+Zero points are 0, weights have a scale per output channel, biases stay float: TensorRT refuses the rest (an int32
+DequantizeLinear, for one). It wants a sign on every value too, as the ``int8`` variant has; the others give values that
+are never negative all 8 bits, as VNNI does. ``int8_avx2`` spends 7 bits on a weight: AVX2 without VNNI adds two
+products in 16 bits, which full range overflows (46–54 % error measured on such a processor).
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,11 +18,9 @@ from onnxruntime.quantization import CalibrationMethod, QuantType
 from onnxruntime.quantization.calibrate import TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
-Arrays = Mapping[str, NDArray[np.generic]]
+Arrays = Mapping[str, NDArray[Any]]
+Range = tuple[float, float]  # lowest, 0 or -highest, and highest value that is kept
 
-# Largest magnitude kept, as a quantile of |x|: the rest is clipped. PSNR of the decoder over four styles on photos:
-# 100 % 37.4 dB, 99.99 % 42.2 dB; NNCF 3.4 (smallest to largest value, bias correction) 38.5 dB.
-KEPT = 0.9999
 SAMPLED = 16_384  # values of a tensor taken from each run, evenly spread
 OPTIONS = {
     "QuantizeBias": False,
@@ -44,7 +45,7 @@ class Session:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = InferenceSession(wanted.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
-    def run(self, inputs: Arrays, *names: str) -> list[NDArray[np.generic]]:
+    def run(self, inputs: Arrays, *names: str) -> list[NDArray[Any]]:
         """The named outputs, or all."""
         return [np.asarray(array) for array in self._session.run(list(names) or None, dict(inputs))]
 
@@ -59,45 +60,65 @@ def list_layers(model: onnx.ModelProto) -> dict[str, str]:
     }
 
 
-def measure_ranges(model: onnx.ModelProto, runs: Sequence[Arrays]) -> dict[str, float]:
-    """For each tensor that a layer takes, the magnitude up to which it is kept.
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Magnitudes of one tensor's values, and whether any was below zero."""
 
-    The same runs give the same numbers to the last bit that is stored (6 digits).
-    """
+    magnitudes: NDArray[np.float32]
+    signed: bool
+
+    def range(self, kept: float) -> Range:
+        """Where the smallest share ``kept`` of the magnitudes lies, to 6 digits."""
+        highest = float(f"{np.quantile(self.magnitudes, kept):.6g}")
+        return (-highest if self.signed else 0.0, highest)
+
+
+def sample_inputs(model: onnx.ModelProto, runs: Sequence[Arrays]) -> dict[str, Sample]:
+    """What the layers take, by tensor. The same runs give the same sample."""
     nodes = {node.name: node for node in model.graph.node}
     names = list(dict.fromkeys(nodes[name].input[0] for name in list_layers(model).values()))
     session = Session(model, names)
-    samples: dict[str, list[NDArray[np.generic]]] = {name: [] for name in names}
+    parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
+    signed: dict[str, bool] = dict.fromkeys(names, False)
     for inputs in runs:
         for name, values in zip(names, session.run(inputs, *names), strict=True):
-            flat = np.abs(values).ravel()
-            samples[name].append(flat[:: -(-flat.size // SAMPLED) | 1])
-    return {name: float(f"{np.quantile(np.concatenate(parts), KEPT):.6g}") for name, parts in samples.items()}
+            signed[name] |= bool(values.min() < 0)
+            parts[name].append(np.abs(values).ravel()[:: -(-values.size // SAMPLED) | 1])
+    return {name: Sample(np.concatenate(parts[name]), signed[name]) for name in names}
 
 
 def quantize(
-    model: onnx.ModelProto, ranges: Mapping[str, float], layers: Sequence[str], *, reduced: bool = False
+    model: onnx.ModelProto,
+    ranges: Mapping[str, Range],
+    layers: Sequence[str],
+    *,
+    variant: str,
 ) -> onnx.ModelProto:
-    """The graph with ``layers`` (names as in `list_layers`) in whole numbers."""
+    """The graph with ``layers`` (names as in `list_layers`) in whole numbers, in the way of a variant."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     nodes = list_layers(model)
-    zero = np.zeros((), np.float32)
-    bounds = {
-        name: TensorData(lowest=zero - np.float32(largest), highest=zero + np.float32(largest))
-        for name, largest in ranges.items()
-    }
+    inputs = {node.name: node.input[0] for node in model.graph.node if node.op_type == "Conv"}
+    bounds: dict[str, TensorData] = {}
+    kinds: dict[str, list[dict[str, object]]] = {}
+    for tensor in {inputs[nodes[layer]] for layer in layers}:
+        lowest, highest = ranges[tensor]
+        if lowest == 0.0 and variant != "int8":
+            kinds[tensor] = [{"quant_type": QuantType.QUInt8, "symmetric": False}]
+        else:
+            lowest = -highest
+        bounds[tensor] = TensorData(lowest=np.array(lowest, np.float32), highest=np.array(highest, np.float32))
     writer = QDQQuantizer(
         copy,
         per_channel=True,
-        reduce_range=reduced,
+        reduce_range=variant == "int8_avx2",
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, bounds),
         nodes_to_quantize=[nodes[layer] for layer in layers],
         nodes_to_exclude=[],
         op_types_to_quantize=["Conv"],
-        extra_options=OPTIONS,
+        extra_options={**OPTIONS, "TensorQuantOverrides": kinds},
     )
     writer.quantize_model()
     writer.model.topological_sort()

@@ -1,8 +1,11 @@
-"""Verbs that make engines: compile."""
+"""Verbs that make engines: compile, calibrate."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from livestyle.terminal import needing_torch
 
 
 def compile_engines(
@@ -43,3 +46,35 @@ def compile_engines(
         if rows:
             Console().print(draw_table(rows))
     console.print(f"{len(rows)} engines in {engine_folder()}", soft_wrap=True)
+
+
+def calibrate(
+    source: Annotated[
+        str, typer.Option("--from", metavar="CLIP|DIR|scene", help="What to measure on: a video, a folder of pictures.")
+    ] = "scene",
+    profile: Annotated[str, typer.Option(help="The model.")] = "live",
+    model: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Model folder; the shipped one of the profile otherwise.")
+    ] = None,
+    records: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for what was measured; calibration beside the engines.")
+    ] = None,
+) -> None:
+    """Give a model its form in whole numbers, where that does not show, for processors and cards that gain by it."""
+    from rich.console import Console
+
+    from livestyle.artifacts import find_engines
+    from livestyle.errors import ModelError
+
+    with needing_torch():
+        from livestyle.deploy.calibrate import calibrate as run_calibration
+        from livestyle.deploy.calibrate import draw_table
+        from livestyle.deploy.stills import gather_stills
+    folder = model or find_engines() / profile
+    kept = records or find_engines().parent / "calibration"
+    pictures = gather_stills(source)
+    outcome = run_calibration(folder, pictures, Path(source).name, kept, lambda line: typer.echo(line, err=True))
+    Console().print(draw_table(outcome))
+    missed = [variant for variant, verdict in outcome.verdicts.items() if not verdict.passed]
+    if missed:
+        raise ModelError(f"not shipped, for it misses the gate: {', '.join(missed)}")
