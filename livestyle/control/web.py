@@ -41,7 +41,7 @@ SEND_BUFFER = (
 PREVIEW_FPS = 30
 PREVIEW_FPS_LIMIT = 60
 
-SCRIPTS = ("app.js", "keys.js", "link.js", "mixer.js", "regions.js", "sliders.js")
+SCRIPTS = ("app.js", "keys.js", "link.js", "looks.js", "mixer.js", "regions.js", "sliders.js")
 ASSETS = {
     "/": ("index.html", "text/html; charset=utf-8"),
     **{f"/{name}": (name, "text/javascript; charset=utf-8") for name in SCRIPTS},
@@ -69,8 +69,8 @@ class WebServer:
     ) -> None:
         """Bind and start. ``report`` gives the live report, as often as four times a second, and must not block.
 
-        ``port`` 0 takes any free one. ``thumbnails`` maps style names to JPEG or PNG files. Raises `ConfigError` when
-        the port cannot be had.
+        ``port`` 0 takes any free one. ``thumbnails`` maps style names, and ``look/NAME``, to JPEG or PNG files. Raises
+        `ConfigError` when the port cannot be had.
         """
         self._board = board
         self._preview = preview
@@ -213,7 +213,7 @@ class WebServer:
         return Response(data, media_type="image/png", headers={"content-disposition": f'inline; filename="{name}"'})
 
     async def _get_thumbnail(self, request: Request) -> Response:
-        data = self._thumbnails.get(request.path_params["name"])
+        data = await asyncio.to_thread(self._thumbnails.get, request.path_params["name"])
         if data is None:
             return Response("there is no such thumbnail", 404, media_type="text/plain")
         return Response(data, media_type="image/png" if data.startswith(b"\x89PNG") else "image/jpeg")

@@ -1,5 +1,6 @@
 import { commandOf, fetchCommands, listKeys } from "./keys.js";
 import { Link } from "./link.js";
+import { showLooks } from "./looks.js";
 import { Mixer, toggleStyle } from "./mixer.js";
 import { Regions } from "./regions.js";
 import { bindSlider, percent, setText, showSlider } from "./sliders.js";
@@ -225,6 +226,10 @@ function show(message) {
   if (isNew) buildStyles();
   const { controls, report } = message;
   showStyles(controls.mix);
+  showLooks(message, (event, command) => {
+    giveBackKeys(event);
+    link.send(command);
+  });
   showBlend(controls.mix);
   showSlider($("strength"), Math.round(controls.strength * 100), percent(controls.strength * 100));
   setText($("strength-value"), percent(Number($("strength").value)));
