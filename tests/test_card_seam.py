@@ -16,7 +16,7 @@ from livestyle.backends.tensorrt_gpu import TensorrtBackend
 from livestyle.controls import Controls
 from livestyle.deploy.compile import compile_model
 from livestyle.errors import BackendError, EngineMismatch
-from livestyle.evaluate.speed import Clip
+from livestyle.evaluate.clip import Clip
 from livestyle.live.stylizer import Stylizer
 
 PICTURE = (80, 56)

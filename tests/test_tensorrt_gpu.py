@@ -18,7 +18,7 @@ from livestyle.backends.engine_files import engine_folder
 from livestyle.backends.tensorrt_gpu import TensorrtBackend
 from livestyle.controls import Controls
 from livestyle.deploy.compile import compile_model
-from livestyle.evaluate.speed import Clip
+from livestyle.evaluate.clip import Clip
 from livestyle.live.stylizer import Stylizer
 from livestyle.model.graphs import GRAPHS, make_examples
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from livestyle.evaluate.quality import QualityReport
     from livestyle.evaluate.speed import Change, SpeedReport
 
+PEAK = "share of the peak"  # a `Change` that is not of a peer
 GAP = 8  # pixels between pictures of a sheet
 CAPTION = 24  # pixels above a row of pictures
 
@@ -105,10 +106,44 @@ def print_speed(report: SpeedReport, console: Console, changes: Sequence[Change]
     for name, milliseconds in report.peers.items():
         table.add_row(name, f"{milliseconds:.2f}", "", f"{report.ratios[name]:.2f}")
     console.print(table)
+    for line in _tell_more(report):
+        console.print(line, soft_wrap=True)
     for change in changes:
+        times = "" if change.peer == PEAK else " times our step"
         console.print(
-            f"{change.peer}: {change.before:.2f} → {change.now:.2f} times our step "
+            f"{change.peer}: {change.before:.2f} → {change.now:.2f}{times} "
             f"({100.0 * (change.factor - 1.0):+.1f} % speed)"
+        )
+
+
+def _tell_more(report: SpeedReport) -> Iterator[str]:
+    """A line for each thing beside the table."""
+    roofline, switches, start, relay = report.roofline, report.switches, report.start, report.relay
+    if roofline is not None:
+        yield (
+            f"convolutions: {100 * roofline.share:.0f} % of this machine's peak of {roofline.peak_gmacs:.0f} GMAC/s "
+            f"({roofline.peak_shape}); everything: {100 * roofline.whole_share:.0f} %"
+        )
+        for name, graph in roofline.graphs.items():
+            if graph.gmac:
+                yield (
+                    f"  {name}: {graph.gmac:.2f} GMAC, {graph.convolutions_ms:.2f} of {graph.ms:.2f} ms "
+                    f"in convolutions, {graph.gmacs:.0f} GMAC/s, {100 * graph.share:.0f} %"
+                )
+    if switches is not None:
+        yield (
+            f"{switches.switches} switches and blends: slowest frame {switches.slowest_ms:.1f} ms, "
+            f"{switches.ratio:.2f} × the median; without switches {switches.steady_slowest_ms:.1f} ms, "
+            f"{switches.steady_ratio:.2f} ×"
+        )
+    if start is not None:
+        yield f"start to the end of a run of one painted frame: {start.median_s:.2f} s, slowest {start.slowest_s:.2f} s"
+    if relay is not None:
+        grown = "" if relay.growth_mb is None else f", {relay.growth_mb:+.1f} MB after the first minute"
+        yield (
+            f"relay over {relay.server}, {relay.seconds:.0f} s: {relay.fps:.2f} fps, "
+            f"{100 * relay.dropped:.2f} % dropped, latency {relay.latency_p50_ms:.0f} ms "
+            f"(p95 {relay.latency_p95_ms:.0f}), {relay.memory_mb:.0f} MB{grown}"
         )
 
 

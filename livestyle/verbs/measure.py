@@ -14,10 +14,19 @@ def bench(
     style: Annotated[str | None, typer.Option(help="A style; the first otherwise.")] = None,
     profile: Annotated[str, typer.Option(help="Which network: live or studio.")] = "live",
     backend: Annotated[str, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")] = "openvino",
-    precision: Annotated[str, typer.Option(help="auto or f32.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, f32, or what else the backend computes in.")] = "auto",
     peers: Annotated[
         bool, typer.Option("--peers", help="Time Johnson's and StyleBank's published networks too.")
     ] = False,
+    switches: Annotated[
+        bool, typer.Option("--switches", help="Also switch and blend styles 100 times: the slowest frame.")
+    ] = False,
+    start: Annotated[
+        bool, typer.Option("--start", help="Also time the start of 'livestyle live' to its first painted frame.")
+    ] = False,
+    relay: Annotated[
+        int, typer.Option(metavar="SECONDS", help="Also run an RTMP relay so long: rate, drops, latency, memory.")
+    ] = 0,
     baseline: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Compare with an earlier run's --json output.")
     ] = None,
@@ -35,7 +44,16 @@ def bench(
 
     before = None if baseline is None else read_baseline(baseline)
     report = measure_speed(
-        load_model(profile), size, style=style, backend=backend, precision=precision, frames=frames, peers=peers
+        load_model(profile),
+        size,
+        style=style,
+        backend=backend,
+        precision=precision,
+        frames=frames,
+        peers=peers,
+        switches=switches,
+        start=start,
+        relay=relay,
     )
     changes = [] if before is None else compare_speed(report, before)
     if as_json:
