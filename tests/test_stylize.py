@@ -143,6 +143,23 @@ def test_a_size_is_kept_exactly_with_bars_where_the_shape_differs() -> None:
     assert read_picture(Path("out.png")).shape == (33, 49, 3)
 
 
+def test_an_output_size_is_painted_small_and_enlarged() -> None:
+    given = picture("in.png", 192, 128)
+    assert run(given, "large.png", "--size", "96x64", "--output-size", "384x256") == 0
+    large = read_picture(Path("large.png"))
+    assert large.shape == (256, 384, 3)
+    assert run(given, "small.png", "--size", "96x64") == 0
+    back = np.asarray(cv2.resize(large, (96, 64), interpolation=cv2.INTER_AREA), np.uint8)
+    small = read_picture(Path("small.png"))
+    assert distance(back, small) < 0.7 * distance(back, np.roll(small, 16, axis=1))
+
+
+def test_a_video_takes_an_output_size(clip: Path) -> None:
+    assert run(str(clip), "out.mp4", "--size", "64x48", "--output-size", "128x96") == 0
+    with av.open("out.mp4") as container:
+        assert (container.streams.video[0].width, container.streams.video[0].height) == (128, 96)
+
+
 def test_a_picture_into_a_folder() -> None:
     assert run(picture("in.png"), "one/") == 0
     assert os.listdir("one") == ["000000.png"]
