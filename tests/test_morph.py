@@ -89,8 +89,10 @@ def test_regions_come_and_go_by_their_share() -> None:
     assert mixed == (Region("left", (("b", 0.75), ("d", 0.25))),)
 
 
+@pytest.mark.parametrize("earlier", [0, 4])
 @pytest.mark.parametrize("change", ["style", "region", "strength kept low"])
-def test_a_morph_over_a_second_has_no_jump(change: str) -> None:
+def test_a_morph_over_a_second_has_no_jump(change: str, earlier: int) -> None:
+    """On a frozen picture, the first of a stream or one with a past, whose strokes coherence has carried along."""
     model = load_model()
     first, second = model.styles[:2]
     start = Controls(((first, 1.0),), morph=1.0, strength=0.6 if change == "strength kept low" else 1.0)
@@ -98,11 +100,14 @@ def test_a_morph_over_a_second_has_no_jump(change: str) -> None:
     if change == "region":
         goal = replace(start, regions=(Region("circle", ((second, 1.0),)),))
     stylizer, morph = Stylizer(model), Morph()
-    frame = make_frame(make_texture(160, 120, seed=6))
-    pictures = [stylizer.paint(frame, morph.follow(start, 0.0)).pixels.astype(np.float32)]
+    whole = make_texture(180, 120, seed=6)
+    frames = [make_frame(np.ascontiguousarray(whole[:, n : n + 160]), n) for n in range(earlier + 1)]
+    for frame in frames:
+        last = stylizer.paint(frame, morph.follow(start, 0.0))
+    pictures = [last.pixels.astype(np.float32)]
     for step in range(1, 31):
         pictures.append(stylizer.paint(frame, morph.follow(goal, step / 30)).pixels.astype(np.float32))
-    assert stylizer.encodes == 1
+    assert stylizer.encodes == earlier + 1
     jumps = [float(np.abs(after - before).mean()) for before, after in itertools.pairwise(pictures)]
     for index, jump in enumerate(jumps):
         neighbours = jumps[max(0, index - 1) : index] + jumps[index + 1 : index + 2]

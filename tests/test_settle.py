@@ -8,7 +8,7 @@ from textures import make_frame, make_texture
 
 from livestyle.artifacts import Model, load_model
 from livestyle.controls import Controls, Region
-from livestyle.live.settle import Settled, Settler, distance, edges, looks_alike
+from livestyle.live.settle import Settled, Settler, distance, edges, look_distance
 from livestyle.live.stylizer import Stylizer
 from livestyle.media import Pixels
 
@@ -80,30 +80,31 @@ def test_noise_is_averaged_without_a_drift() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "alike"),
+    ("changes", "apart"),
     [
-        ({}, True),
-        ({"snapshots": 3}, True),
-        ({"mix": (("b", 1.0),)}, False),
-        ({"mix": (("a", 0.9), ("b", 0.1))}, True),
-        ({"mix": (("a", 0.5), ("b", 0.5))}, False),
-        ({"strength": 0.9}, True),
-        ({"strength": 0.2}, False),
-        ({"regions": (Region("left", (("b", 1.0),)),)}, False),
+        ({}, 0.0),
+        ({"snapshots": 3}, 0.0),
+        ({"mix": (("b", 1.0),)}, 1.0),
+        ({"mix": (("a", 0.9), ("b", 0.1))}, 0.1),
+        ({"strength": 0.9}, 0.1),
+        ({"strength": 0.2}, 0.8),
+        ({"regions": (Region("left", (("b", 1.0),)),)}, 1.0),
+        ({"regions": (Region("left", (("b", 1.0),), 0.1),)}, 0.1),
     ],
 )
-def test_a_jump_is_told_from_a_morph(changes: dict[str, object], alike: bool) -> None:
-    assert looks_alike(PLAIN, replace(PLAIN, **changes)) is alike  # type: ignore[arg-type]
+def test_a_jump_is_far_and_a_step_of_a_morph_is_near(changes: dict[str, object], apart: float) -> None:
+    other = replace(PLAIN, **changes)  # type: ignore[arg-type]
+    assert look_distance(PLAIN, other) == pytest.approx(apart)
+    assert look_distance(other, PLAIN) == pytest.approx(apart)
 
 
 def test_regions_are_compared_by_mask_mix_and_share() -> None:
     left = Region("left", (("b", 1.0),))
     one = replace(PLAIN, regions=(left,))
-    assert looks_alike(one, one)
-    assert looks_alike(one, replace(PLAIN, regions=(replace(left, share=0.9),)))
-    assert not looks_alike(one, replace(PLAIN, regions=(replace(left, share=0.5),)))
-    assert not looks_alike(one, replace(PLAIN, regions=(replace(left, mask="right"),)))
-    assert not looks_alike(one, replace(PLAIN, regions=(replace(left, mix=(("a", 1.0),)),)))
+    assert look_distance(one, one) == 0.0
+    assert look_distance(one, replace(PLAIN, regions=(replace(left, share=0.9),))) == pytest.approx(0.1)
+    assert look_distance(one, replace(PLAIN, regions=(replace(left, mask="right"),))) == 1.0
+    assert look_distance(one, replace(PLAIN, regions=(replace(left, mix=(("a", 1.0),)),))) == 1.0
     assert distance((("a", 0.5), ("b", 0.5)), (("b", 0.5), ("c", 0.5))) == pytest.approx(0.5)
 
 

@@ -6,7 +6,7 @@ agree is softer than each of them; what is shown has that much sharpness given b
 that nothing builds up.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -21,7 +21,6 @@ SHARPNESS = 0.95
 GAIN = 2.0  # largest share of the fine detail that is added
 PACE = 0.5  # of the gain's approach, a frame: slow enough not to pulse
 NO_MAP = np.empty(0, np.float32)  # for OpenCV's second map: both coordinates are in the first
-JUMP = 0.25  # share of the styles; a morph of a third of a second goes in smaller steps, and a switch is one of 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +67,20 @@ class Settler:
         return np.asarray(cv2.scaleAdd(sources, float(STRIDE), self._grid, dst=sources), np.float32)
 
 
-def looks_alike(one: Controls, other: Controls) -> bool:
-    """Whether pictures painted so may be mixed: the same styles, or a step of a morph between styles."""
-    pairs = list(zip(one.regions, other.regions, strict=False))
-    return (
-        len(one.regions) == len(other.regions)
-        and all(a.mask == b.mask and abs(a.share - b.share) <= JUMP for a, b in pairs)
-        and all(distance(a.mix, b.mix) <= JUMP for a, b in pairs)
-        and distance(one.mix, other.mix) <= JUMP
-        and abs(one.strength - other.strength) <= JUMP
-    )
+def look_distance(one: Controls, other: Controls) -> float:
+    """How far pictures painted so are apart in their styles, 0 to 1: 1 is a switch, a step of a morph is little.
+
+    The past counts by so much less. No threshold: a frozen picture keeps the past of the styles that it was frozen in,
+    and a morph on it would jump where that ends.
+    """
+    shares = {region.mask: [region, replace(region, share=0.0)] for region in one.regions}
+    for region in other.regions:
+        shares.setdefault(region.mask, [replace(region, share=0.0), region])[1] = region
+    apart = [distance(one.mix, other.mix), abs(one.strength - other.strength)]
+    for here, there in shares.values():
+        apart.append(abs(here.share - there.share))
+        apart.append(distance(here.mix, there.mix) * min(1.0, here.share + there.share))
+    return min(1.0, max(apart))
 
 
 def distance(one: Mix, other: Mix) -> float:

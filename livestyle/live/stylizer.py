@@ -17,7 +17,7 @@ from livestyle.controls import Controls, Mix
 from livestyle.live.colors import keep_colors
 from livestyle.live.flow import Floats, FlowEstimator, Motion, View
 from livestyle.live.regions import Grid, MaskSource, RegionMap
-from livestyle.live.settle import Settled, Settler, looks_alike
+from livestyle.live.settle import Settled, Settler, look_distance
 from livestyle.media import Frame, Pixels
 
 
@@ -153,8 +153,10 @@ class Stylizer:
         settled = Settled(picture, picture)
         if self._mask is not None and self._motion is not None and self._past is not None:
             past, look = self._past
-            if looks_alike(look, controls):
-                settled = self._settler.settle(picture, past, self._motion.flow, self._mask)
+            apart = look_distance(look, controls)
+            if apart < 1.0:
+                mask = self._mask * np.float32(1.0 - apart) if apart else self._mask
+                settled = self._settler.settle(picture, past, self._motion.flow, mask)
         self._settled = settled, controls
         return settled.shown
 
