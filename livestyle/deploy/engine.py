@@ -108,13 +108,13 @@ def read_graph(model: Model, key: EngineKey, shapes: Shapes) -> onnx.ModelProto:
 def find_feature_maps(model: Model, name: str, graph: onnx.ModelProto) -> set[str]:
     """Inputs and outputs that cross from graph to graph, and are half unless everything is f32.
 
-    What the host fills (flow, masks, kernels) stays float32: it is small, and the host has nothing else.
+    What the host fills or reads (flow, masks, kernels) stays float32: it is small, and the host has nothing else.
     """
     facts = model.manifest
     shapes = facts.input_shapes(name, facts.multiple, facts.multiple)
-    maps = {key for key, shape in shapes.items() if len(shape) == 4 and shape[:2] == (1, facts.channels)}
-    floats = {v.name for v in graph.graph.output if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
-    return maps | floats
+    inputs = {key for key, shape in shapes.items() if len(shape) == 4 and shape[:2] == (1, facts.channels)}
+    outputs = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in graph.graph.output}
+    return inputs | {key for key, dims in outputs.items() if len(dims) == 4 and dims[1] == facts.channels}
 
 
 def _use_timing_cache(config: Any, toolchain: Toolchain) -> Path | None:
