@@ -31,15 +31,15 @@ def plain(model: Model) -> Controls:
     return Controls(((model.styles[0], 1.0),))
 
 
-class Slow(Stylizer):
-    """A stylizer that takes as long as it is told to."""
+class Clock:
+    """Seconds that pass only when a frame is painted."""
 
-    seconds = 0.0
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.cost = 0.01
 
-    def paint(self, frame: Frame, controls: Controls) -> Frame:
-        painted = super().paint(frame, controls)
-        time.sleep(Slow.seconds)
-        return painted
+    def __call__(self) -> float:
+        return self.now
 
 
 def view(index: int, size: tuple[int, int] = (320, 192)) -> Frame:
@@ -109,37 +109,54 @@ def is_compiling() -> bool:
 
 
 def test_under_load_it_paints_smaller_without_a_jump_and_says_so(model: Model, plain: Controls):
-    rungs: list[tuple[int, tuple[int, int]]] = []
+    clock, rungs = Clock(), []
+
+    class Timed(Stylizer):
+        def paint(self, frame: Frame, controls: Controls) -> Frame:
+            if threading.current_thread() is threading.main_thread():
+                clock.now += clock.cost
+            return super().paint(frame, controls)
+
     scaled = ScaledPainter(
-        lambda: Slow(model), (320, 192), (320, 192), fps=2.0, on_rung=lambda level, size: rungs.append((level, size))
+        lambda: Timed(model),
+        (160, 160),
+        (160, 160),
+        fps=10.0,
+        on_rung=lambda level, size: rungs.append((level, size)),
+        clock=clock,
     )
-    still = make_texture(320, 192, seed=0)
+    still = make_texture(160, 160, seed=0)
 
     def paint(index: int) -> Frame:
-        frame = Frame(still, index, index, Fraction(1, 30), time.monotonic())
-        return scaled.paint(frame, plain)
+        clock.now = max(clock.now, index / 10)
+        return scaled.paint(Frame(still, index, index, Fraction(1, 10), clock.now), plain)
 
-    assert rungs == [(0, (320, 192))]
     index = 0
     while not scaled.ready:
         last = paint(index)
         index += 1
-    Slow.seconds = 0.6  # a frame takes more than its half of a second
-    try:
-        limit = index + 12
-        while len(rungs) == 1:
-            last = paint(index)
-            index += 1
-            assert index < limit
-    finally:
-        Slow.seconds = 0.0
-    assert rungs[1][0] >= 1
-    assert rungs[1][1] != (320, 192)
+    assert rungs == [(0, (160, 160))]
+    clock.cost = 0.15  # a frame takes more than its tenth of a second
+    limit = index + 60
+    while len(rungs) == 1:
+        last = paint(index)
+        index += 1
+        assert index < limit
+    clock.cost = 0.01
+    level, size = rungs[1]
+    assert level >= 1
+    assert size != (160, 160)
     shown = [last, *(paint(index + number) for number in range(len(FADE) + 1))]
     steps = [float(np.abs(b.pixels.astype(float) - a.pixels).mean()) for a, b in itertools.pairwise(shown)]
     whole = float(np.abs(shown[-1].pixels.astype(float) - shown[0].pixels).mean())
     assert max(steps) < 0.6 * whole
-    assert all(each.pixels.shape == (192, 320, 3) for each in shown)
+    assert all(each.pixels.shape == (160, 160, 3) for each in shown)
+    index += len(FADE) + 1
+    while len(rungs) < 2 + level:  # and back up, one by one
+        paint(index)
+        index += 1
+        assert index < limit + 3000
+    assert rungs[-1] == (0, (160, 160))
     scaled.close()
 
 

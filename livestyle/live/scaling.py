@@ -36,7 +36,8 @@ class ScaledPainter:
     """Paints frames of ``output`` size at ``size`` (both (width, height)) and enlarges, guided by the frame itself.
 
     With ``fps`` a `Governor` holds that rate by painting smaller still. ``open_stylizer`` is called once for each size;
-    ``on_rung`` is told the level and the size at the start and at each change. Used by one thread.
+    ``on_rung`` is told the level and the size at the start and at each change, ``clock`` gives monotonic seconds. Used
+    by one thread.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class ScaledPainter:
         *,
         fps: float | None = None,
         on_rung: Callable[[int, Size], None] = lambda level, size: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         ladder = (Rung(size),) if fps is None else build_ladder(size)
         self._governor = Governor(ladder, fps or 1.0)
         self._open_stylizer = open_stylizer
         self._output = output
         self._on_rung = on_rung
+        self._clock = clock
         self._upsampler = Upsampler(*output)
         self._stylizers: dict[Size, Stylizer] = {size: open_stylizer()}
         self._stages: dict[str, float] = {}
@@ -87,7 +90,7 @@ class ScaledPainter:
 
     def paint(self, frame: Frame, controls: Controls) -> Frame:
         """Paint a frame of the output's size; the same frame object again encodes nothing."""
-        started = time.monotonic()
+        started = self._clock()
         fresh = frame is not self._source
         skipped = frame.index - self._source.index - 1 if fresh and self._source is not None else 0
         rung, level = self._governor.rung, self._governor.level
@@ -126,7 +129,7 @@ class ScaledPainter:
 
     def _govern(self, level: int, started: float, skipped: int) -> None:
         before = self._governor.rung
-        if self._governor.observe(started, time.monotonic(), skipped) != level:
+        if self._governor.observe(started, self._clock(), skipped) != level:
             rung = self._governor.rung
             log.info("painting at %dx%d, motion every %d", *rung.size, rung.motion_every)
             self._on_rung(self._governor.level, rung.size)
