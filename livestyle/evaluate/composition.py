@@ -81,8 +81,12 @@ def evaluate_composition(
                     Video(level, paint_level(network, clip, style, level, steps, masks), alone) for level in LEVELS
                 ]
                 rows += measure(clip, style, videos, None)
-                strip = [("source", clip.frames), *((video.method, video.frames) for video in videos)]
-                tiles.setdefault(f"{clip.name}, {style}", []).append(cut_occlusion(clip, strip))
+                strip = [
+                    ("source", clip.frames),
+                    ("one by one", alone),
+                    *((each.method, each.frames) for each in videos[1:]),
+                ]
+                tiles.setdefault(style, []).append(cut_occlusion(clip, strip))
     write_text(out / "composition.md", format_steadiness(rows))
     write_picture(out / "composition.png", draw_sheet(tiles))
     return rows
@@ -173,12 +177,14 @@ def resample(past: Tensor, flow: Tensor) -> Tensor:
 
 
 def cut_occlusion(clip: Footage, strip: Sequence[tuple[str, Sequence[Pixels]]]) -> list[tuple[str, Pixels]]:
-    """The part of every video, `TILE` pixels wide, in which most comes into view at once, four frames into it."""
-    first = len(clip.hidden) // 3
-    busiest = max(range(first, len(clip.hidden)), key=lambda n: int(clip.hidden[n].sum()))
-    crowd = cv2.blur(clip.hidden[busiest].astype(np.float32), (TILE, TILE), borderType=cv2.BORDER_CONSTANT)
+    """The part of every video, `TILE` pixels wide, in which most comes into view at once."""
+    height, width = clip.frames[0].shape[:2]
+    inner = np.zeros((height, width), np.float32)  # what comes in over the border is no occlusion
+    inner[height // 8 : -height // 8, width // 8 : -width // 8] = 1.0
+    uncovered = [hidden * inner for hidden in clip.hidden]
+    busiest = max(range(len(uncovered) // 3, len(uncovered)), key=lambda n: float(uncovered[n].sum()))
+    crowd = cv2.blur(uncovered[busiest], (TILE, TILE), borderType=cv2.BORDER_CONSTANT)
     y, x = np.unravel_index(int(np.argmax(crowd)), crowd.shape)
-    height, width = crowd.shape
     top, left = (int(np.clip(a - TILE // 2, 0, max(0, s - TILE))) for a, s in ((y, height), (x, width)))
     return [
         (name, np.ascontiguousarray(frames[busiest + 1][top : top + TILE, left : left + TILE]))

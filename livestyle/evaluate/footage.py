@@ -34,26 +34,28 @@ class Footage:
     hidden: list[Mask]
 
 
-def open_footage(given: str, count: int, noise: float = 0.0) -> list[Footage]:
+def open_footage(given: str, count: int, noise: float = 0.0, every: int = 1) -> list[Footage]:
     """The first ``count`` frames of ``scene``, of a video, or of every video in a folder.
 
     Of a video the largest 16:9 part round the middle is taken, at most 640×360. ``noise`` is the sigma of the sensor
-    noise on the scene, 0..255. Raises `ConfigError` for what is none of these or too short, `SourceError` for a video
-    that cannot be read.
+    noise on the scene, 0..255. Of ``every`` so many frames only one is taken, as if the others were dropped. Raises
+    `ConfigError` for what is none of these or too short, `SourceError` for a video that cannot be read.
     """
     if count < LONG + 2:
         raise ConfigError(f"--frames {count}: at least {LONG + 2} are needed")
+    if every < 1:
+        raise ConfigError(f"--every {every}: it must be at least 1")
     if given == "scene":
-        return [_render(count, noise)]
+        return [_render(count, noise, every)]
     if noise:
         raise ConfigError("--noise is for the scene: a clip has its own")
     path = Path(given)
     if not path.is_dir():
-        return [_film(path, count)]
+        return [_film(path, count, every)]
     videos = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in SUFFIXES)
     if not videos:
         raise ConfigError(f"no videos in {path} (looked for {', '.join(SUFFIXES)})")
-    return [_film(video, count) for video in videos]
+    return [_film(video, count, every) for video in videos]
 
 
 def fit_frame(pixels: Pixels) -> Pixels:
@@ -73,12 +75,12 @@ def follow(items: Sequence[int], what: str) -> Sequence[int]:
     return track(items, what, console=console, transient=True, disable=not console.is_terminal)  # type: ignore[return-value]
 
 
-def _film(path: Path, count: int) -> Footage:
+def _film(path: Path, count: int, every: int) -> Footage:
     frames: list[Pixels] = []
     source = open_source(str(path.absolute()))
     try:
         while len(frames) < count and (item := source.read()) is not None:
-            if isinstance(item, Frame):
+            if isinstance(item, Frame) and item.index % every == 0:
                 frames.append(fit_frame(item.pixels))
     finally:
         source.close()
@@ -91,11 +93,11 @@ def _film(path: Path, count: int) -> Footage:
     return Footage(path.stem, frames, pairs, [hidden_pixels(pair) for pair in back][::-1])
 
 
-def _render(count: int, noise: float) -> Footage:
+def _render(count: int, noise: float, every: int) -> Footage:
     with SceneSource(WIDTH, HEIGHT, live=False, noise=noise) as scene:
-        indices = range(START, START + count)
+        indices = range(START, START + count * every, every)
         frames = [scene.scene_frame(index) for index in follow(indices, "rendering")]
         pairs = {step: list(scene_pairs(scene, indices, step)) for step in (SHORT, LONG)}
-        hidden = [hidden_pixels(Pair(*scene.scene_flow(index, index - 1))) for index in indices[1:]]
+        hidden = [hidden_pixels(Pair(*scene.scene_flow(index, index - every))) for index in indices[1:]]
     name = f"scene, noise {noise:g}" if noise else "scene"
     return Footage(name, frames, pairs, hidden)

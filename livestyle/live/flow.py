@@ -22,6 +22,9 @@ SMALLEST = 16  # feature pixels: DIS needs a patch of 8 on its finest level, whi
 # DIS gains nothing from a second thread up to 1080p, so `cv2.setNumThreads` is left alone.
 FINEST = 1
 REFINEMENTS = 3
+# Feature pixels, a seventh of a pixel: what DIS makes of sensor noise on a still scene. Taken for motion, it would move
+# strokes back and forth by a thirty-second of a pixel: a third of the flicker that was left.
+STANDING = 0.035
 
 # Forward/backward check of Sundaram et al. 2010 as used by Ruder and Lai: |f̃ + b|² against 0.01 (|f̃|² + |b|²) + 0.5 px²
 # (which is 0.03 feature px²; more is allowed, as the ultrafast flow strays by 0.2 px where nothing is wrong)
@@ -81,6 +84,7 @@ class FlowEstimator:
             flow = np.zeros((*current.luma.shape, 2), np.float32)
             return Motion(flow, self._likeness(previous.luma, current.luma, flow))
         flow = self._searched(current.luma, previous.luma)
+        flow[squared(flow) < STANDING**2] = 0.0
         forward = self._searched(previous.luma, current.luma)
         confidence = self._agreement(flow, forward) * self._likeness(previous.luma, current.luma, flow)
         return Motion(flow, confidence)

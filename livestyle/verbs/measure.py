@@ -126,6 +126,7 @@ def stability(
     frames: Annotated[int, typer.Option(metavar="N", help="Frames of each clip.")] = 48,
     style: Annotated[list[str] | None, typer.Option(help="Measure only this style; may be repeated.")] = None,
     noise: Annotated[float, typer.Option(metavar="SIGMA", help="Sensor noise on the scene, 0 to 255.")] = 0.0,
+    every: Annotated[int, typer.Option(metavar="N", help="Only each N-th frame, as if the others were dropped.")] = 1,
     paintings: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The paintings, named by style: adds the style loss.")
     ] = None,
@@ -156,6 +157,7 @@ def stability(
         count=frames,
         styles=style or (),
         noise=noise,
+        every=every,
         paintings=paintings,
         johnson=johnson,
         lite=lite,
@@ -184,6 +186,24 @@ def fusion(
         from livestyle.evaluate.fusion import evaluate_fusion
     pixels = Clip(640, 360).next().pixels if photo is None else read_picture(photo)
     typer.echo(json.dumps(msgspec.to_builtins(evaluate_fusion(load_model(profile), pixels, backend)), indent=2))
+
+
+@evaluate.command()
+def drift(
+    frames: Annotated[int, typer.Option(metavar="N", help="Frames to paint; 9000 are five minutes.")] = 9000,
+    style: Annotated[str, typer.Option(help="A style; the first otherwise.")] = "",
+    noise: Annotated[float, typer.Option(metavar="SIGMA", help="Sensor noise, 0 to 255.")] = 5.0,
+) -> None:
+    """A still scene under sensor noise for minutes: how steady it is, and whether its colours wander."""
+    from livestyle.artifacts import load_model
+
+    with needing_torch():
+        from livestyle.evaluate.drift import evaluate_drift
+    found = evaluate_drift(load_model(), style=style, frames=frames, noise=noise)
+    typer.echo(
+        f"{found.frames} frames: deviation over time {found.deviation:.2f}, {found.ratio:.2f} of frame by frame "
+        f"({found.deviation_alone:.2f}); mean colour shifted by {found.shift:.2f} of 255"
+    )
 
 
 @evaluate.command()
