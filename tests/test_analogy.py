@@ -1,5 +1,6 @@
 """Deep Image Analogy end to end on small pictures of known truth, and what its command makes of bad ones."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from rich.console import Console
 
 torch = pytest.importorskip("torch")
 
-from livestyle.analogy.command import draw_field, find_offsets, run_analogy  # noqa: E402
+from livestyle.analogy.agreement import find_offsets  # noqa: E402
+from livestyle.analogy.command import draw_field, run_analogy  # noqa: E402
 from livestyle.analogy.deep_analogy import Analogy, Matcher, Settings, fit_picture  # noqa: E402
 from livestyle.analogy.patchmatch import start_field  # noqa: E402
 from livestyle.analogy.reconstruct import forward_between, reconstruct  # noqa: E402
@@ -69,6 +71,7 @@ def test_a_warped_copy_in_other_colours_is_found(vgg: VGG16, scene: Pixels):
     bent, truth = bend(scene)
     found = Matcher(vgg, scene, recolour(bent), QUICK).run()
     assert np.median(misses(found, truth)) < 3
+    assert np.median(np.linalg.norm(found.smooth_ba - truth, axis=2)) < 0.75
     assert cv2.PSNR(found.a_prime, recolour(scene)) > 16
     assert found.b is not None
     assert cv2.PSNR(found.b, bent) > 16
@@ -98,6 +101,8 @@ def test_blank_pictures_stay_finite(vgg: VGG16, scene: Pixels, grey: int):
         found = Matcher(vgg, a, b, Settings(evaluations=2)).run()
         assert found.a_prime.shape == a.shape
         assert np.all((found.field_ab >= 0) & (found.field_ab < b.shape[:2]))
+        assert np.isfinite(found.smooth_ab).all()
+        assert np.isfinite(found.smooth_ba).all()
         if b is blank:
             assert np.all(found.a_prime == grey)
 
@@ -179,19 +184,24 @@ def analogy(folder: Path, a: Pixels, b: Pixels, **options: object) -> list[Path]
 
 def test_the_command_writes_all_files(tmp_path: Path, scene: Pixels):
     written = analogy(tmp_path, scene, recolour(scene[10:80, :64]), mode="photo-to-photo", size=64)
-    names = "a_prime a_prime_refined b b_refined field_ab field_ba"
+    fields = ["field_ab", "field_ab_smooth", "field_ba", "field_ba_smooth"]
+    shown = ["a_prime", "a_prime_refined", "b", "b_refined", *fields]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
-        [f"{name}.png" for name in names.split()] + ["field_ab.npy", "field_ba.npy"]
+        [f"{name}.png" for name in shown] + [f"{name}.npy" for name in fields] + ["report.json"]
     )
     assert sorted(written) == sorted((tmp_path / "out").iterdir())
     assert read_picture(tmp_path / "out/a_prime.png").shape == (38, 64, 3)
-    field = np.load(tmp_path / "out/field_ba.npy")
-    assert (field.shape, field.dtype) == ((64, 59, 2), np.float32)
+    for name in ("field_ba", "field_ba_smooth"):
+        field = np.load(tmp_path / f"out/{name}.npy")
+        assert (field.shape, field.dtype) == ((64, 59, 2), np.float32)
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert report["sizes"] == ["64x38", "59x64"]
+    assert {"features", "match relu1_1", "reconstruct relu2_1", "settle", "refine"} <= set(report["seconds"])
 
 
 def test_one_way_writes_one_half(tmp_path: Path, scene: Pixels):
     written = analogy(tmp_path, scene, scene[:64, :64], mode="style-to-style", size=48, one_way=True)
-    assert [path.name for path in written] == ["a_prime.png", "field_ab.npy", "field_ab.png"]
+    assert [path.name for path in written] == ["a_prime.png", "field_ab.npy", "field_ab.png", "report.json"]
 
 
 def test_grey_and_alpha_are_read(tmp_path: Path, scene: Pixels):
@@ -246,16 +256,18 @@ def test_a_folder_that_cannot_be_made_is_told_first(tmp_path: Path, scene: Pixel
 def test_an_interrupted_run_leaves_nothing(tmp_path: Path, scene: Pixels):
     write_picture(tmp_path / "a.png", np.ascontiguousarray(np.tile(scene, (3, 3, 1))))
     code = (
-        "import sys\nfrom pathlib import Path\nfrom livestyle.analogy import command\n"
+        "import signal, sys\nfrom livestyle.analogy import command\nfrom livestyle.cli import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job would ignore it
         "run = command.Matcher.run\n"
         "command.Matcher.run = lambda matcher: print('begun', flush=True) or run(matcher)\n"
-        "a = Path(sys.argv[1])\ncommand.run_analogy(a, a, Path(sys.argv[2]), size=448)"
+        "main(['analogy', sys.argv[1], sys.argv[1], '--out', sys.argv[2]])"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "a.png"), str(tmp_path / "out")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         assert run.stdout.readline() == "begun\n"
         run.send_signal(signal.SIGINT)
-        run.communicate(timeout=60)
-    assert run.returncode != 0
+        _, told = run.communicate(timeout=120)
+    assert run.returncode == 130, told
+    assert "Traceback" not in told
     assert not list(tmp_path.glob("out/*"))

@@ -1,7 +1,9 @@
 """What ``livestyle analogy`` does: two pictures in; the exchanged looks, the fields and refined versions out."""
 
+import json
 import math
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from livestyle.analogy.agreement import find_offsets
 from livestyle.analogy.deep_analogy import (
     LEVELS,
     SHORTEST,
@@ -24,8 +27,8 @@ from livestyle.analogy.deep_analogy import (
     Weights,
     fit_picture,
 )
-from livestyle.analogy.patchmatch import Field
 from livestyle.analogy.smoothing import refine
+from livestyle.artifacts import write_whole
 from livestyle.errors import ConfigError, SinkError
 from livestyle.media import Pixels
 from livestyle.pictures import read_picture, write_picture
@@ -69,9 +72,11 @@ def run_analogy(
 
     ``a_prime.png`` is A in the looks of B, ``b.png`` is B in the looks of A (not with ``one_way``). ``field_ab.npy`` is
     float32 (h, w, 2), how far right and down the match of each pixel lies in the other picture; ``field_ab.png`` shows
-    it on the colour wheel. Where the mode takes A or B for a photograph, its result also comes ``_refined``: the
-    photograph itself in the result's colours. ``mode`` is one of `MODES`, ``levels`` 1 to 5 (fewer are faster and
-    coarser), ``size`` the longest side in pixels, at most `LONGEST`. Nothing is written before all is computed. Raises
+    it on the colour wheel. ``field_ab_smooth`` is the smooth one of `livestyle.analogy.agreement` (not with
+    ``one_way``), ``report.json`` tells how long each part took. Where the mode takes A or B for a photograph, its
+    result also comes ``_refined``: the photograph itself in the result's colours. ``mode`` is one of `MODES`,
+    ``levels`` 1 to 5 (fewer are faster and coarser), ``size`` the longest side in pixels, at most `LONGEST`. Nothing is
+    written before all is computed, and each file whole or not at all. Raises
     `ConfigError`, `ModelError` and `SinkError`.
     """
     if mode not in MODES:
@@ -91,28 +96,35 @@ def run_analogy(
         sizes = " and ".join(f"{picture.shape[1]}×{picture.shape[0]}" for picture in pictures)
         task = progress.add_task(f"matching {sizes}", total=1.0)
         found = Matcher(network, pictures[0], pictures[1], settings, lambda part: progress.advance(task, part)).run()
-    written = _write(out, found, pictures, chosen.refined)
-    shares = ", ".join(f"{part} {seconds:.1f} s" for part, seconds in _shares(found).items())
-    console.print(f"{len(written)} files in {out} ({shares})", highlight=False)
+    facts: dict[str, object] = {
+        "mode": mode,
+        "sizes": [f"{picture.shape[1]}x{picture.shape[0]}" for picture in pictures],
+        "levels": levels,
+        "seed": seed,
+        "one_way": one_way,
+    }
+    written = _write(out, found, pictures, chosen.refined, facts)
+    shares = _shares(found)
+    total = sum(shares.values())
+    told = ", ".join(f"{part} {seconds:.1f} s ({seconds / total:.0%})" for part, seconds in shares.items())
+    console.print(f"{len(written)} files in {out} after {total:.1f} s: {told}", highlight=False)
     return written
 
 
-def draw_field(offsets: NDArray[np.float32]) -> Pixels:
-    """Offsets (h, w, 2) right and down as RGB: hue is the direction, paleness stands for small ones."""
+def draw_field(offsets: NDArray[np.float32], longest: float | None = None) -> Pixels:
+    """Offsets (h, w, 2) right and down as RGB: hue is the direction, paleness stands for small ones.
+
+    Full colour is an offset of ``longest`` pixels, or what few of these offsets pass.
+    """
     right, down = offsets[..., 0], offsets[..., 1]
     reach = np.hypot(right, down)
-    longest = max(float(np.percentile(reach, 99)), 1.0)
+    if longest is None:
+        longest = max(float(np.percentile(reach, 99)), 1.0)
     hsv = np.empty((*reach.shape, 3), np.uint8)
     hsv[..., 0] = np.mod(np.arctan2(down, right) / math.tau, 1.0) * 179.0
     hsv[..., 1] = np.clip(reach / longest, 0.0, 1.0) * 255.0
     hsv[..., 2] = 255
     return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8)
-
-
-def find_offsets(field: Field) -> NDArray[np.float32]:
-    """How far right and down each pixel's match lies, (h, w, 2)."""
-    rows, columns = np.mgrid[0 : field.shape[0], 0 : field.shape[1]]
-    return np.stack([field[..., 1] - columns, field[..., 0] - rows], axis=2).astype(np.float32)
 
 
 def _read(path: Path, size: int, ratio: float) -> Pixels:
@@ -137,18 +149,28 @@ def _make_folder(out: Path) -> None:
         raise SinkError(f"cannot write in the folder {out}: no permission")
 
 
-def _write(out: Path, found: Analogy, pictures: list[Pixels], refined: tuple[bool, bool]) -> list[Path]:
+def _write(
+    out: Path, found: Analogy, pictures: list[Pixels], refined: tuple[bool, bool], facts: dict[str, object]
+) -> list[Path]:
     jobs: list[tuple[Path, Callable[[Path], None]]] = []
-    halves = [("a_prime", "field_ab", found.a_prime, found.field_ab), ("b", "field_ba", found.b, found.field_ba)]
-    for (name, field_name, result, field), own, wanted in zip(halves, pictures, refined, strict=True):
+    halves = [
+        ("a_prime", "field_ab", found.a_prime, found.field_ab, found.smooth_ab),
+        ("b", "field_ba", found.b, found.field_ba, found.smooth_ba),
+    ]
+    for (name, field_name, result, field, smooth), own, wanted in zip(halves, pictures, refined, strict=True):
         if result is None or field is None:
             continue
-        offsets = find_offsets(field)
         jobs.append((out / f"{name}.png", _picture_writer(result)))
         if wanted:
+            begin = time.monotonic()
             jobs.append((out / f"{name}_refined.png", _picture_writer(refine(own, result))))
-        jobs.append((out / f"{field_name}.npy", _array_writer(offsets)))
-        jobs.append((out / f"{field_name}.png", _picture_writer(draw_field(offsets))))
+            found.seconds["refine"] = found.seconds.get("refine", 0.0) + time.monotonic() - begin
+        for file_name, offsets in ((field_name, find_offsets(field)), (f"{field_name}_smooth", smooth)):
+            if offsets is not None:
+                jobs.append((out / f"{file_name}.npy", _array_writer(offsets)))
+                jobs.append((out / f"{file_name}.png", _picture_writer(draw_field(offsets))))
+    report = {**facts, "seconds": {part: round(seconds, 3) for part, seconds in found.seconds.items()}}
+    jobs.append((out / "report.json", lambda path: _write_bytes(path, json.dumps(report, indent=2).encode() + b"\n")))
     for path, write in jobs:
         write(path)
     return [path for path, _ in jobs]
@@ -165,14 +187,14 @@ def _array_writer(array: NDArray[np.float32]) -> Callable[[Path], None]:
 def _write_array(path: Path, array: NDArray[np.float32]) -> None:
     data = BytesIO()
     np.save(data, array)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    _write_bytes(path, data.getvalue())
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
     try:
-        part.write_bytes(data.getvalue())
-        os.replace(part, path)
+        write_whole(path, data)
     except OSError as error:
         raise SinkError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _shares(found: Analogy) -> dict[str, float]:

@@ -45,16 +45,20 @@ def start_field(shape: tuple[int, int], other: tuple[int, int], start: Start = "
 
 
 def enlarge_field(field: Field, shape: tuple[int, int], other: tuple[int, int]) -> Field:
-    """The field for maps of ``shape`` and ``other``, by the nearest coarse pixel's offset, moved inside."""
+    """The field for maps of ``shape`` and ``other``, some halvings finer, by the offset of the pixel above; inside.
+
+    Halving drops an odd last row or column, so a coarse pixel is exactly 2, 4 or 8 … fine ones, whatever the ratio of
+    the sizes (the official code takes the ratio, which shears the field by up to half a coarse pixel).
+    """
     height, width = shape
-    step_y, step_x = height / field.shape[0], width / field.shape[1]
+    step = 1 << (height // field.shape[0]).bit_length() - 1
     rows, columns = np.mgrid[0:height, 0:width]
-    coarse_y = np.minimum(((rows + 0.5) / step_y).astype(np.int64), field.shape[0] - 1)
-    coarse_x = np.minimum(((columns + 0.5) / step_x).astype(np.int64), field.shape[1] - 1)
+    coarse_y = np.minimum(rows // step, field.shape[0] - 1)
+    coarse_x = np.minimum(columns // step, field.shape[1] - 1)
     found = field[coarse_y, coarse_x]
-    y = np.floor(rows + (found[..., 0] - coarse_y) * step_y + 0.5)
-    x = np.floor(columns + (found[..., 1] - coarse_x) * step_x + 0.5)
-    return np.stack([np.clip(y, 0, other[0] - 1), np.clip(x, 0, other[1] - 1)], axis=2).astype(np.int32)
+    y = np.clip(rows + (found[..., 0] - coarse_y) * step, 0, other[0] - 1)
+    x = np.clip(columns + (found[..., 1] - coarse_x) * step, 0, other[1] - 1)
+    return np.stack([y, x], axis=2).astype(np.int32)
 
 
 def field_costs(ours: Features, theirs: Features, field: Field, patch: int, threads: int = 1) -> Costs:
