@@ -134,9 +134,9 @@ from livestyle.control.hotkeys import TerminalKeys
 from livestyle.controls import ControlBoard, Controls
 seen = threading.Event()
 keys = TerminalKeys(ControlBoard(Controls((("a", 1.0),)), ["a"]), lambda text: (print(text, flush=True), seen.set()))
-print("ready", flush=True)
 how = sys.argv[1]
 try:
+    print("ready", flush=True)
     if how == "fail":
         seen.wait(20)
         raise RuntimeError("something broke")

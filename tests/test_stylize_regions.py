@@ -29,9 +29,9 @@ def own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
     logger.handlers, logger.level, logger.propagate = handlers, level, propagate
 
 
-def run(*arguments: str) -> int:
+def run(*arguments: str, verb: str = "stylize") -> int:
     with pytest.raises(SystemExit) as exit_:
-        main(["stylize", *arguments])
+        main([verb, *arguments])
     return int(exit_.value.code or 0)
 
 
@@ -116,3 +116,13 @@ def test_a_mask_is_bright_or_opaque() -> None:
         read = read_mask(Path(name))
         assert read.dtype == np.float32
         assert np.array_equal(read, mask / np.float32(255)), name
+
+
+def test_live_takes_the_same_regions(capfd: pytest.CaptureFixture[str]) -> None:
+    cv2.imwrite("mask.png", np.full((8, 8), 255, np.uint8))
+    options = ["--source", "scene", "--sink", "null", "--size", "160x96", "--frames", "5", "--keep-colors"]
+    options += ["--morph", "0", "--region", f"left={STYLES[1]}", "--region", f"mask.png={STYLES[2]}"]
+    assert run(*options, verb="live") == 0, capfd.readouterr().err
+    assert "unpainted" not in capfd.readouterr().err
+    assert run(*options, "--region", f"missing.png={STYLES[1]}", verb="live") == 2
+    assert "cannot open missing.png" in capfd.readouterr().err
