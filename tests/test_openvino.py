@@ -1,0 +1,121 @@
+"""OpenVINO: which numbers and files this processor takes, and that bad files and folders are told in one line."""
+
+import shutil
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import openvino as ov
+import pytest
+
+from livestyle.artifacts import Model, find_engines, hash_file, load_model
+from livestyle.backends import openvino_cpu
+from livestyle.backends.openvino_cpu import (
+    PRECISIONS,
+    OpenVinoBackend,
+    cache_folder,
+    choose_precision,
+    choose_variant,
+    count_threads,
+    has_half,
+)
+from livestyle.errors import BackendUnavailable, ConfigError, ModelError
+
+SIZE = (168, 104)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(find_engines() / "live", tmp_path / "live"))
+
+
+def edit_manifest(folder: Path, **changes: object) -> None:
+    path = folder / "manifest.json"
+    path.write_bytes(msgspec.json.encode({**msgspec.json.decode(path.read_bytes()), **changes}))
+
+
+def paint(backend: OpenVinoBackend, pixels: np.ndarray) -> np.ndarray:
+    """One picture through encode, bank and decode."""
+    model = load_model()
+    kernel = model.read_kernel(model.styles[0])
+    features = backend.load("encode")(pixels=backend.upload(pixels[None]))["features"]
+    uploads = {
+        "weight": backend.upload(kernel.weight),
+        "bias": backend.upload(kernel.bias),
+        "strength": backend.upload(np.ones(1, np.float32)),
+    }
+    painted = backend.load("bank")(features=features, **uploads)["painted"]
+    return backend.download(backend.load("decode")(painted=painted)["picture"])[0]
+
+
+@pytest.mark.parametrize("word", PRECISIONS)
+def test_every_precision_paints_the_same_picture(word: str) -> None:
+    model, core = load_model(), ov.Core()
+    if word == "bf16" and not has_half(core):
+        with pytest.raises(BackendUnavailable, match="does not compute in bf16"):
+            choose_precision(core, model, word)
+        return
+    if word == "int8" and choose_variant() not in model.manifest.variants:
+        with pytest.raises(ConfigError, match="livestyle calibrate"):
+            choose_precision(core, model, word)
+        return
+    rows, columns = np.mgrid[: SIZE[1], : SIZE[0]]
+    pixels = np.stack([rows * 2, columns, rows + columns // 2], -1).astype(np.uint8)
+    exact = paint(OpenVinoBackend(model, *SIZE, "f32"), pixels).astype(np.float64)
+    got = paint(OpenVinoBackend(model, *SIZE, word), pixels)
+    assert got.dtype == np.uint8
+    assert 10 * np.log10(255.0**2 / max(1e-9, ((got - exact) ** 2).mean())) > 28.0
+
+
+@pytest.mark.parametrize("word", ["auto", "f32"])
+def test_feature_maps_come_back(word: str) -> None:
+    backend = OpenVinoBackend(load_model(), *SIZE, word)
+    channels = load_model().manifest.channels
+    maps = np.random.default_rng(0).normal(0, 3, (1, channels, 26, 42)).astype(np.float32)
+    back = backend.download(backend.upload(maps))
+    assert (back.shape, back.dtype) == (maps.shape, np.float32)
+    assert np.allclose(back, maps, rtol=0.0 if word == "f32" else 2.0**-8, atol=0.0)
+    kernel = load_model().read_kernel(load_model().styles[0]).weight
+    assert np.array_equal(backend.download(backend.upload(kernel)), kernel)
+
+
+def test_without_a_form_in_whole_numbers_auto_takes_floats(folder: Path) -> None:
+    edit_manifest(folder, variants={})
+    core = ov.Core()
+    assert choose_precision(core, Model(folder), "auto") == ("bf16" if has_half(core) else "f32")
+
+
+@pytest.mark.parametrize(
+    ("flags", "variant"), [({11}, "int8_avx2"), ({11, 23}, "int8_vnni"), (set(), "int8_vnni")], ids=str
+)
+def test_seven_bits_where_eight_overflow(flags: set[int], variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_cpu.cv2, "checkHardwareSupport", lambda number: number in flags)
+    assert choose_variant() == variant
+
+
+@pytest.mark.parametrize(("cores", "alone", "beside"), [(1, 1, 1), (2, 2, 1), (4, 3, 2), (16, 15, 14)])
+def test_threads_leave_room(cores: int, alone: int, beside: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_cpu.os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    assert (count_threads(False), count_threads(True)) == (alone, beside)
+
+
+@pytest.mark.parametrize("variant", ["", "own"])
+def test_a_truncated_graph_is_told_in_one_line(folder: Path, variant: str) -> None:
+    model = Model(folder)
+    path = model.graph_path("encode", choose_variant() if variant else "")
+    path.write_bytes(path.read_bytes()[:2000])
+    facts = msgspec.to_builtins(model.manifest)
+    for graphs in (facts["graphs"], *facts["variants"].values()):
+        if graphs.get("encode", {}).get("file") == str(path.relative_to(folder)):
+            graphs["encode"]["sha256"] = hash_file(path)
+    edit_manifest(folder, **facts)
+    with pytest.raises(ModelError, match=r"encode\.onnx cannot be compiled by OpenVINO") as told:
+        OpenVinoBackend(Model(folder), *SIZE, "auto" if variant else "f32").load("encode")
+    assert "\n" not in str(told.value)
+
+
+def test_without_a_writable_cache_it_paints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(openvino_cpu.platformdirs, "user_cache_dir", lambda _: str(tmp_path / "file"))
+    assert cache_folder() is None
+    assert paint(OpenVinoBackend(load_model(), *SIZE), np.zeros((SIZE[1], SIZE[0], 3), np.uint8)).any()
