@@ -242,6 +242,7 @@ def test_a_bank_of_something_else_is_left_out_and_told_once(
     model: Model, caplog: pytest.LogCaptureFixture, changes: dict[str, str], says: str
 ) -> None:
     write_own(model, "mine", **changes)
+    own_style._check_name(model, "mine", resume=False)  # so it may be replaced
     shipped = list(model.manifest.banks)
     assert model.styles == shipped
     assert model.styles == shipped
@@ -312,6 +313,14 @@ def test_photos_that_cannot_be_read_are_left_out(photos: Path, caplog: pytest.Lo
     (photos / "b.png").unlink()
     with pytest.raises(ConfigError, match="no pictures in"):
         read_folder(photos)
+
+
+def test_of_many_photos_the_held_out_ones_are_not_learned_on(photos: Path) -> None:
+    for index in range(63):
+        write(photos / f"b{index:02}.png", np.full((8, 8, 3), index, np.uint8))
+    read = read_folder(photos)
+    assert len(read) == 56
+    assert not {int(picture[0, 0, 0]) for picture in read} & set(range(7, 63, 8))
 
 
 def test_without_a_folder_and_a_camera_the_scene_is_learned_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

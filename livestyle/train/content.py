@@ -12,7 +12,7 @@ from livestyle.errors import ConfigError, SourceError
 from livestyle.media import Frame, Source
 from livestyle.sources.camera import CameraSource
 from livestyle.sources.scene import SceneSource
-from livestyle.train.data import PHOTO_SIDE, list_pictures, load_photos, resize_short_side
+from livestyle.train.data import PHOTO_SIDE, list_pictures, load_photos, resize_short_side, split_photos
 
 PHOTOS_MOST = 300  # photos of a folder that are used, evenly spaced: 180 MB in memory
 CAMERA_FRAMES = 24
@@ -44,8 +44,11 @@ def gather_photos(folder: Path | None) -> tuple[Photos, str]:
 
 
 def read_folder(folder: Path) -> Photos:
-    """At most `PHOTOS_MOST` photos, evenly spaced by name; one that cannot be read is left out with a warning."""
-    paths = list_pictures(folder)
+    """At most `PHOTOS_MOST` photos, evenly spaced by name; one that cannot be read is left out with a warning.
+
+    Those that ``livestyle train`` keeps for measuring are kept here too.
+    """
+    paths, _ = split_photos(list_pictures(folder))
     photos: list[NDArray[np.uint8]] = []
     for path in paths[:: -(-len(paths) // PHOTOS_MOST)]:
         try:
