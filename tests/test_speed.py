@@ -16,10 +16,11 @@ from livestyle.artifacts import Model, load_model
 from livestyle.cli import main
 from livestyle.controls import Controls
 from livestyle.errors import ConfigError
+from livestyle.evaluate.clip import Clip
 from livestyle.evaluate.johnson import JohnsonNetwork, PublishedStyleBank
 from livestyle.evaluate.peers import PEERS, choose_peers, count_model_macs, count_module_macs
+from livestyle.evaluate.report import PEAK
 from livestyle.evaluate.speed import (
-    Clip,
     Race,
     SpeedReport,
     compare_speed,
@@ -150,6 +151,7 @@ def test_the_loop_gives_one_time_per_frame(model: Model) -> None:
         ("--backend", "abacus"),
         ("--precision", "vague"),
         ("--baseline", "no-such-file.json"),
+        ("--relay", "2"),
     ],
 )
 def test_wrong_usage_is_one_line_and_code_2(arguments: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,15 +168,27 @@ def test_a_baseline_is_compared_ratio_by_ratio(report: SpeedReport, tmp_path: Pa
     assert before == report
     twice = msgspec.structs.replace(report, ratios={name: 2.0 * ratio for name, ratio in report.ratios.items()})
     changes = compare_speed(twice, before)
-    assert {change.peer for change in changes} == report.ratios.keys()
-    assert all(change.factor == pytest.approx(2.0) for change in changes)
+    factors = {change.peer: change.factor for change in changes}
+    assert factors.pop(PEAK) == 1.0
+    assert factors == {name: pytest.approx(2.0) for name in report.ratios}
 
 
 def test_runs_that_cannot_be_compared(report: SpeedReport) -> None:
     with pytest.raises(ConfigError, match="64x64"):
         compare_speed(report, msgspec.structs.replace(report, size="64x64"))
     with pytest.raises(ConfigError, match="--peers"):
-        compare_speed(report, msgspec.structs.replace(report, ratios={}))
+        compare_speed(report, msgspec.structs.replace(report, ratios={}, roofline=None))
+    with pytest.raises(ConfigError, match="studio"):
+        compare_speed(report, msgspec.structs.replace(report, profile="studio"))
+
+
+def test_a_baseline_of_before_there_were_rooflines(report: SpeedReport, tmp_path: Path) -> None:
+    facts = msgspec.to_builtins(report)
+    for new in ("profile", "roofline", "switches", "start", "relay"):
+        del facts[new]
+    path = tmp_path / "before.json"
+    path.write_text(json.dumps(facts))
+    assert PEAK not in {change.peer for change in compare_speed(report, read_baseline(path))}
 
 
 def test_a_baseline_of_something_else(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from livestyle.artifacts import Model
 from livestyle.backends.openvino_cpu import choose_precision, choose_variant
 from livestyle.evaluate.peers import count_macs
 
-ROUNDS = 20
-LAYERS = 4  # convolutions of the graph that measures the peak
-SHAPES = ((64, 96), (128, 64), (256, 32))  # channels, height and width: each of them 2 GMAC or so
+ROUNDS = 12
+LAYERS = 2  # convolutions of the graph that measures the peak
+SHAPES = ((64, 96), (128, 64), (256, 32))  # channels, height and width: 0.3 to 0.6 GMAC a layer
 CONVOLUTIONS = ("Convolution", "GroupConvolution", "Deconvolution")
 
 
@@ -63,7 +63,7 @@ def measure_roofline(model: Model, width: int, height: int, precision: str = "au
         for c, side in SHAPES
     }
     for graph in (*timed.values(), *peaks.values()):
-        for _ in range(3):
+        for _ in range(2):
             graph.run()
         graph.clear()
     for _ in range(ROUNDS):
