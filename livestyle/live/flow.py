@@ -1,7 +1,7 @@
 """Where everything was one frame ago, how sure that is, and whether the picture was cut: optical flow on the CPU.
 
-Dense inverse search (Kroeger et al., ECCV 2016; OpenCV's ultrafast preset) runs both ways on the luma at a quarter of
-the frame's size, which is the features' resolution, so nothing is resized afterwards. The caller keeps the state: a
+Dense inverse search (Kroeger et al., ECCV 2016; OpenCV's ultrafast preset) runs on the luma at a quarter of the frame's
+size, which is the features' resolution, so nothing is resized afterwards. The caller keeps the state: a
 `View` of each frame, made once, is handed in as ``previous`` with the next one.
 """
 
@@ -26,7 +26,7 @@ REFINEMENTS = 3
 # strokes back and forth by a thirty-second of a pixel: a third of the flicker that was left.
 STANDING = 0.035
 
-# Forward/backward check of Sundaram et al. 2010 as used by Ruder and Lai: |f̃ + b|² against 0.01 (|f̃|² + |b|²) + 0.5 px²
+# Forward/backward check of cuts, Sundaram et al. 2010 as used by Ruder and Lai: |f̃ + b|² against 0.01 (|f̃|² + |b|²) + 0.5 px²
 # (which is 0.03 feature px²; more is allowed, as the ultrafast flow strays by 0.2 px where nothing is wrong)
 RELATIVE = 0.01
 ABSOLUTE = 0.1
@@ -85,8 +85,7 @@ class FlowEstimator:
             return Motion(flow, self._likeness(previous.luma, current.luma, flow))
         flow = self._searched(current.luma, previous.luma)
         flow[squared(flow) < STANDING**2] = 0.0
-        forward = self._searched(previous.luma, current.luma)
-        confidence = self._agreement(flow, forward) * self._likeness(previous.luma, current.luma, flow)
+        confidence = self._inside(flow) * self._likeness(previous.luma, current.luma, flow)
         return Motion(flow, confidence)
 
     def go_on(self, motion: Motion, previous: View, current: View) -> Motion:
@@ -104,9 +103,15 @@ class FlowEstimator:
         A fast pan, noise or slow change of light has only one of the two; a flash has both and counts as a cut. A cut
         to a place of the same colours is not told from a whip pan, and need not be: the confidence is low after both.
         """
-        lost = float(np.mean(motion.confidence < 0.5))
-        colours = float(np.abs(previous.colours - current.colours).mean())
-        return lost > CUT_LOST and colours > CUT_COLOURS
+        if float(np.abs(previous.colours - current.colours).mean()) <= CUT_COLOURS:
+            return False
+        if min(current.luma.shape) < SMALLEST:
+            return float(np.mean(motion.confidence < 0.5)) > CUT_LOST
+        # Between two scenes the search finds something like everything somewhere, but it does not find the way back.
+        # Elsewhere that check is left out: it costs a millisecond, and the luma alone tells as well what is hidden.
+        forward = self._searched(previous.luma, current.luma)
+        confidence = motion.confidence * self._agreement(motion.flow, forward)
+        return float(np.mean(confidence < 0.5)) > CUT_LOST
 
     def _searched(self, here: NDArray[np.uint8], there: NDArray[np.uint8]) -> Floats:
         # None, which OpenCV's stubs do not know of: an array would be taken for a first guess
@@ -121,14 +126,20 @@ class FlowEstimator:
         x, y = where[..., 0], where[..., 1]
         return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
+    def _inside(self, flow: Floats) -> Floats:
+        """1 where the flow stays in the picture, else 0."""
+        height, width = flow.shape[:2]
+        if self._grid.shape[:2] != (height, width):
+            self._grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
+        inside = cv2.inRange(cv2.add(self._grid, flow), (-0.5, -0.5), (width - 0.5, height - 0.5))
+        return np.asarray(inside > 0, np.float32)
+
     def _agreement(self, backward: Floats, forward: Floats) -> Floats:
-        """1 where going back and forth returns, 1/2 at the published threshold, 0 far beyond; 0 out of the picture."""
-        height, width = backward.shape[:2]
+        """1 where going back and forth returns, 1/2 at the published threshold, 0 far beyond."""
         there = self._sampled(forward, backward)
         apart = squared(there + backward)
         allowed = RELATIVE * (squared(there) + squared(backward)) + ABSOLUTE
-        inside = cv2.inRange(cv2.add(self._grid, backward), (-0.5, -0.5), (width - 0.5, height - 0.5)) > 0
-        return np.asarray(inside / (1 + (apart / allowed) ** 2), np.float32)
+        return np.asarray(1 / (1 + (apart / allowed) ** 2), np.float32)
 
     def _likeness(self, previous: NDArray[np.uint8], current: NDArray[np.uint8], flow: Floats) -> Floats:
         """1 where the luma fetched from before is that of now, 1/2 at what noise, light and contrast explain."""
