@@ -1,10 +1,13 @@
 """Fixtures that several files share."""
 
+import re
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
+from browser import Browser
+from page_stage import Stage, addresses
 from web_rig import Rig
 
 
@@ -26,3 +29,32 @@ def rig() -> Iterator[Rig]:
     yield rig
     rig.server.close()
     rig.preview.close()
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with Browser(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    stage = Stage()
+    yield stage
+    stage.close()
+
+
+@pytest.fixture
+def page(chromium: Browser, stage: Stage) -> Iterator[Browser]:
+    """The page, connected; at the end nothing was logged and nothing but this server was asked."""
+    chromium.log("browser")
+    chromium.log("performance")
+    chromium.open(stage.server.url)
+    chromium.wait("return document.body.dataset.link === 'up' && document.querySelectorAll('.style').length === 4")
+    yield chromium
+    assert chromium.log("browser") == []
+    address = stage.server.url.removeprefix("http://")
+    asked = list(addresses(chromium.log("performance")))
+    assert any(url.endswith("/preview.mjpg?fps=30&round=1") for url in asked)
+    assert [url for url in asked if not re.match(rf"(http|ws)://{re.escape(address)}/", url)] == []
+    chromium.open("about:blank")

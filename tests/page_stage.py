@@ -1,0 +1,79 @@
+"""The page's server with a board and a picture that moves, and what tests of the page ask of it."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import cv2
+import numpy as np
+from browser import Browser
+
+from livestyle.control.web import WebServer
+from livestyle.controls import ControlBoard, Controls
+from livestyle.media import Frame
+from livestyle.sinks.web import PreviewSink
+
+STYLES = ("starry_night", "great_wave", "scream", "udnie")
+ORANGE = (240, 150, 20)
+REPORT: dict[str, object] = {
+    "frames_in": 1820,
+    "frames_out": 1804,
+    "dropped": 16,
+    "repeated": 3,
+    "fps": 29.73,
+    "latency_ms": {"p50": 41.2, "p95": 55.0},
+    "stages_ms": {"encode": {"p50": 12.2, "p95": 16.8}, "decode": {"p50": 9.9, "p95": 12.1}},
+    "switches": 7,
+    "reconnects": 1,
+    "source": "camera 0",
+    "sinks": {"virtual camera": "live", "rtmp": "stalled, trying again"},
+}
+
+
+class Stage:
+    """A server with a board and a picture that is painted 20 times a second."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.board = ControlBoard(Controls((("starry_night", 1.0),)), STYLES, masks=("my mask.png",))
+        self.report = dict(REPORT)
+        self.preview = PreviewSink()
+        thumbnail = cv2.imencode(".jpg", np.full((40, 64, 3), 90, np.uint8))[1].tobytes()
+        self.server = WebServer(
+            self.board, self.preview, lambda: self.report, port=port, thumbnails={"starry_night": thumbnail}
+        )
+        self._stop = threading.Event()
+        self._painter = threading.Thread(target=self._paint, name="painter")
+        self._painter.start()
+
+    def _paint(self) -> None:
+        pixels = np.full((90, 160, 3), ORANGE, np.uint8)
+        index = 0
+        while not self._stop.wait(0.05):
+            self.preview.write(Frame(pixels, index, index, Fraction(1, 20), time.monotonic()))
+            index += 1
+
+    def close(self) -> None:
+        self._stop.set()
+        self._painter.join()
+        self.server.close()
+        self.preview.close()
+
+
+def addresses(log: list[dict[str, Any]]) -> Iterator[str]:
+    for entry in log:
+        message = json.loads(entry["message"])["message"]
+        if message["method"] == "Network.requestWillBeSent":
+            yield message["params"]["request"]["url"]
+        if message["method"] == "Network.webSocketCreated":
+            yield message["params"]["url"]
+
+
+def pressed(style: str) -> str:
+    return f"return document.querySelector('[data-style={style}]').getAttribute('aria-pressed')"
+
+
+def drag(page: Browser, slider: str, value: int) -> None:
+    page.run(f"const s = document.getElementById('{slider}'); s.value = {value}; s.dispatchEvent(new Event('input'))")
