@@ -20,7 +20,7 @@ import torch
 from cards import missing
 from rich.console import Console
 
-from livestyle.artifacts import Model, find_profiles, hash_file, load_model
+from livestyle.artifacts import GraphEntry, Model, find_profiles, hash_file, load_model
 from livestyle.backends.engine_files import (
     EngineKey,
     EngineRecord,
@@ -35,9 +35,12 @@ from livestyle.backends.tensorrt_library import load_library, open_log
 from livestyle.cli import main
 from livestyle.deploy.compile import compile_model, find_toolchain
 from livestyle.deploy.engine import build_engine, find_feature_maps, read_graph
+from livestyle.deploy.export import export_graph
 from livestyle.deploy.half import write_half
 from livestyle.errors import EngineMismatch, ModelError
-from livestyle.model.graphs import make_examples
+from livestyle.model.graphs import GRAPHS, build_graphs, make_examples
+from livestyle.model.motion import MaskNetwork
+from livestyle.model.profiles import find_profile
 
 SIZE = (80, 48)  # of pictures; small, because building takes as long as compiling the kernels, whatever the size
 PRECISIONS = ("f32", "f16", "int8")
@@ -368,35 +371,87 @@ def test_what_is_missing_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert "pip install" in line or "card" in line or "driver" in line
 
 
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A ``studio`` model, untrained: what is built does not depend on weights."""
+    folder = tmp_path_factory.mktemp("engines") / "studio"
+    shutil.copytree(load_model().folder, folder)
+    profile = find_profile("studio")
+    modules = build_graphs(
+        profile.make_encoder().eval(), profile.make_decoder().eval(), MaskNetwork(profile.channels).eval()
+    )
+    graphs = {}
+    for name, module in modules.items():
+        module.requires_grad_(False)
+        path = folder / f"{name}.onnx"
+        path.write_bytes(export_graph(name, module, profile))
+        names = GRAPHS[name]
+        graphs[name] = GraphEntry(path.name, hash_file(path), names.inputs, names.output)
+    facts = {key: getattr(profile, key) for key in ("channels", "stride", "multiple", "margin")}
+    edit_manifest(folder, graphs=graphs, variants={}, profile="studio", **facts)
+    return Model(folder)
+
+
 @pytest.mark.slow
-def test_a_quantised_graph_is_built_with_integer_convolutions(own_cache: Path) -> None:
-    model = replace_graph(own_cache / "live", "decode", quantise(load_model(), "decode", own_cache))
-    key = make_key(model, "decode", "f16", (96, 64), find_toolchain("rtx"))
-    shapes = model.manifest.input_shapes("decode", 96, 64)
-    kinds = [node.op_type for node in read_graph(model, key, shapes).graph.node]
-    assert "QuantizeLinear" in kinds
-    record, _, details = build_engine(model, key)
+@pytest.mark.parametrize("precision", ["f32", "f16"])
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_the_published_shape_is_built_too(studio: Model, graph: str, precision: str) -> None:
+    size = studio.manifest.pad_size(48, 32)
+    record, plan, _ = build_engine(studio, make_key(studio, graph, precision, size, find_toolchain("rtx")))
+    inputs = {tensor.name: tensor.shape for tensor in record.tensors if not tensor.output}
+    assert inputs == studio.manifest.input_shapes(graph, *size)
+    assert len(plan) == record.bytes
     assert record.layers
-    convolutions = [line for line in details.splitlines() if "LayerType: correlation" in line]
-    assert convolutions
-    assert all("Datatype: Int8" in line for line in convolutions)
 
 
-def quantise(model: Model, graph: str, folder: Path) -> bytes:
+@pytest.mark.slow
+def test_the_published_shape_is_built_with_integer_convolutions(studio: Model, own_cache: Path) -> None:
+    path = studio.graph_path("decode")
+    folder = own_cache / "studio"
+    shutil.copytree(studio.folder, folder)
+    (folder / "decode.onnx").write_bytes(quantise(path, (1, studio.manifest.channels, 12, 16), own_cache))
+    entry = msgspec.structs.replace(studio.manifest.graphs["decode"], sha256=hash_file(folder / "decode.onnx"))
+    edit_manifest(folder, variants={"int8": {"decode": entry}}, graphs=studio.manifest.graphs | {"decode": entry})
+    model = Model(folder)
+    key = make_key(model, "decode", "int8", model.manifest.pad_size(48, 32), find_toolchain("rtx"))
+    assert key.precision == "int8"
+    check_integers(model, key)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("graph", ["encode", "decode"])
+def test_the_shipped_form_in_whole_numbers_has_integer_convolutions(graph: str) -> None:
+    model = load_model()
+    key = make_key(model, graph, "int8", model.manifest.pad_size(*SIZE), find_toolchain("rtx"))
+    assert key.precision == "int8"
+    check_integers(model, key)
+
+
+def check_integers(model: Model, key: EngineKey) -> None:
+    shapes = model.manifest.input_shapes(key.graph, key.width, key.height)
+    source = read_graph(model, key, shapes).graph
+    made_by = {name: node for node in source.node for name in node.output}
+    whole = [n for n in source.node if n.op_type == "Conv" and made_by[n.input[0]].op_type == "DequantizeLinear"]
+    _, _, details = build_engine(model, key)
+    layers = [line for line in details.splitlines() if "LayerType: correlation" in line]
+    assert whole
+    assert len([line for line in layers if "Datatype: Int8" in line]) == len(whole)
+
+
+def quantise(graph: Path, shape: tuple[int, ...], folder: Path) -> bytes:
     """The graph with quantisers round its convolutions, as TensorRT wants them: symmetric, biases left alone."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
-            drawn = (make_examples(96, 64, torch.Generator().manual_seed(seed))[graph] for seed in range(2))
-            self._samples = iter([{key: tensor.numpy() for key, tensor in examples.items()} for examples in drawn])
+            self._samples = iter([{"painted": np.random.default_rng(0).random(shape, np.float32)}])
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(self._samples, None)
 
     target = folder / "quantised.onnx"
     quantize_static(
-        model.graph_path(graph),
+        graph,
         target,
         Reader(),
         quant_format=QuantFormat.QDQ,
