@@ -41,6 +41,8 @@ def join_processes() -> Iterator[Process]:
     if count == 1:
         yield Process(0, 1, device)
         return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Process(torch.distributed.get_rank(), count, device)
