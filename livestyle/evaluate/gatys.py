@@ -1,7 +1,8 @@
 """Per-image optimisation: the pixels of one photo are changed until its content and style losses are low.
 
-Gatys et al., "Image Style Transfer Using Convolutional Neural Networks" (CVPR 2016), with L-BFGS as there, from the
-photo, on the very sum that is reported: no network can be better than this for long, and it takes minutes a picture.
+Gatys et al., "Image Style Transfer Using Convolutional Neural Networks" (CVPR 2016): L-BFGS from white noise, as there,
+on the very sum that is reported. From the photo itself the sum falls twice as fast, but by a faint texture that the
+judge sees and people do not: after 10 iterations 1.7, where a network's painting has 2.4, and it still looks unpainted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,7 +50,7 @@ class Optimizer:
         original = to_tensor(photo)[None]
         with torch.no_grad():
             wanted = self.vgg(original, (CONTENT_TAP,))[CONTENT_TAP]
-        pixels = original.clone(memory_format=torch.contiguous_format).requires_grad_(True)
+        pixels = torch.rand(original.shape, generator=torch.Generator().manual_seed(0)).requires_grad_(True)
         # Tolerances of 0: the gradient of a pixel is small from the start, and 200 iterations should be 200
         descent = torch.optim.LBFGS(
             [pixels], history_size=HISTORY, tolerance_grad=0.0, tolerance_change=0.0, line_search_fn="strong_wolfe"

