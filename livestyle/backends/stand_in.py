@@ -4,7 +4,9 @@ The change over happens between two frames: the engines are loaded on a thread o
 to them. What is carried from frame to frame travels with it, through the host.
 """
 
+import contextlib
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -19,6 +21,7 @@ from livestyle.errors import LivestyleError
 log = logging.getLogger(__name__)
 
 FIRST = "encode"  # the graph that begins a frame
+BACKGROUND = 10  # niceness of the child
 LEAVE = 10.0  # s for the child to end once it was told to
 
 
@@ -37,7 +40,13 @@ class StandIn:
         self._open_next = open_next
         self._closing = threading.Event()
         pipe = subprocess.PIPE
-        self._child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=pipe)
+        # In a session of its own: Ctrl-C is for us, and `close` ends the child.
+        self._child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=pipe, start_new_session=True
+        )
+        if hasattr(os, "setpriority"):  # painting goes first
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, self._child.pid, BACKGROUND)
         self._thread = threading.Thread(target=self._wait, name="engines", daemon=True)
         self._thread.start()
 

@@ -9,7 +9,10 @@ from livestyle.terminal import needing_torch
 
 
 def compile_engines(
-    backend: Annotated[str, typer.Option(help="tensorrt (for the card in here) or rtx (for all GeForce RTX cards from the 30 series on).")],
+    backend: Annotated[
+        str,
+        typer.Option(help="tensorrt (for the card in here) or rtx (for all GeForce RTX cards from the 30 series on)."),
+    ],
     size: Annotated[
         list[str] | None, typer.Option(metavar="WxH", help="Size of the frames; may be repeated. 640x360 otherwise.")
     ] = None,
