@@ -26,8 +26,9 @@ REFINEMENTS = 3
 # strokes back and forth by a thirty-second of a pixel: a third of the flicker that was left.
 STANDING = 0.035
 
-# Forward/backward check of cuts, Sundaram et al. 2010 as used by Ruder and Lai: |f̃ + b|² against 0.01 (|f̃|² + |b|²) + 0.5 px²
-# (which is 0.03 feature px²; more is allowed, as the ultrafast flow strays by 0.2 px where nothing is wrong)
+# Forward/backward check of cuts, Sundaram et al. 2010 as used by Ruder and Lai: |f̃ + b|² against
+# 0.01 (|f̃|² + |b|²) + 0.5 px² (which is 0.03 feature px²; more is allowed, as the ultrafast flow strays by 0.2 px where
+# nothing is wrong)
 RELATIVE = 0.01
 ABSOLUTE = 0.1
 # Photometric check, 0..255: what a residual may be by itself, per unit of sensor noise, and per unit of local contrast
