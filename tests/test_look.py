@@ -9,12 +9,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from browser import Browser
 from rich.console import Console
 
 from livestyle.analogy.color_fit import STEEPEST, fit_table
 from livestyle.artifacts import Thumbnails, load_model
 from livestyle.config import LiveConfig
 from livestyle.control.state import describe_change, read_state
+from livestyle.control.web import WebServer
 from livestyle.controls import ControlBoard, Controls
 from livestyle.errors import BackendError, ConfigError, ModelError, SinkError, SourceError
 from livestyle.evaluate.stability import scene_pairs, warp_error
@@ -25,6 +27,7 @@ from livestyle.live.styling import Brush
 from livestyle.looks import Looks, Table, format_cube, read_cube
 from livestyle.media import Frame, Pixels
 from livestyle.pictures import read_picture, write_picture
+from livestyle.sinks.web import PreviewSink
 from livestyle.sources.scene import SceneSource
 from livestyle.styles import list_styles
 from livestyle.stylize import make_job, stylize
@@ -281,6 +284,33 @@ def test_an_unknown_and_a_damaged_look_are_told_at_the_start(looks: Looks):
         make_job(model, None, look="broken")
     with pytest.raises(ModelError, match=r"broken\.cube"):
         launch(LiveConfig(source="scene", sinks=("null",), look="broken", frames=1))
+
+
+@pytest.mark.slow
+def test_the_page_shows_looks_and_chooses_one(looks: Looks, tmp_path: Path):
+    board = ControlBoard(Controls((("scream", 1.0),)), ("scream", "udnie"), looks=looks.names)
+    preview = PreviewSink()
+    pressed = "return document.querySelector('[data-look=warm]').getAttribute('aria-pressed')"
+    thumbnails = LookThumbnails(looks, {})
+    with (
+        WebServer(board, preview, dict, port=0, thumbnails=thumbnails) as server,
+        Browser(tmp_path / "chromium") as page,
+    ):
+        page.open(server.url)
+        page.wait("return document.querySelectorAll('[data-look]').length === 1")
+        page.wait("const i = document.querySelector('[data-look] img'); return i && i.naturalWidth === 160")
+        page.click("[data-look=warm]")
+        page.wait(pressed + " === 'true'")
+        assert board.controls.look == "warm"
+        page.click("[data-look=warm]")
+        page.wait(pressed + " === 'false'")
+        assert board.controls.look == ""
+        looks.path("cold").write_text(format_cube(make_table(3, -0.1), "cold"))  # made while it runs
+        page.wait("return document.querySelectorAll('[data-look]').length === 2")
+        for path in looks.folder.iterdir():
+            path.unlink()
+        page.wait("return document.getElementById('looks-section').hidden")
+    preview.close()
 
 
 # From pairs of colours to a table
