@@ -33,7 +33,7 @@ class Looks:
     def __init__(self, folder: Path | None = None) -> None:
         """``folder`` need not exist; the user's own is taken where none is given."""
         self.folder = folder or platformdirs.user_data_path("livestyle", appauthor=False) / "looks"
-        self._tables: dict[Path, tuple[tuple[int, int], Table]] = {}
+        self._tables: dict[Path, tuple[tuple[int, int, int], Table]] = {}
         self._told: set[str] = set()
 
     def names(self) -> list[str]:
@@ -95,7 +95,7 @@ class Looks:
             facts = path.stat()
         except OSError as error:
             raise ModelError(f"{path} cannot be read: {error.strerror}") from error
-        stamp = facts.st_ino, facts.st_mtime_ns
+        stamp = facts.st_ino, facts.st_mtime_ns, facts.st_size
         if path not in self._tables or self._tables[path][0] != stamp:
             self._tables[path] = stamp, read_cube(path)
         return self._tables[path][1]
