@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import onnx
+import onnx.parser
 import onnxruntime
 import pytest
 import torch
@@ -196,6 +197,21 @@ def test_sensitive_sums_stay_float32() -> None:
     (got,) = half.run(None, {**large, "features": large["features"].astype(np.float16)})
     assert np.isfinite(got).all()
     assert np.abs(got.astype(np.float32) - expected).max() < 0.02
+
+
+def test_outputs_are_of_the_type_that_was_asked_for() -> None:
+    """A convolution that the host reads, and an output that is read inside as well."""
+    text = """<ir_version: 8, opset_import: ["" : 18]>
+    small (float[1,2,4,4] x, float[2,2,3,3] w) => (float[1,2,4,4] read, float[1,2,4,4] crosses) {
+        y = Conv<pads = [1, 1, 1, 1]>(x, w)
+        crosses = Sigmoid(y)
+        read = Conv<pads = [1, 1, 1, 1]>(crosses, w)
+    }"""
+    inputs = {"x": np.ones((1, 2, 4, 4), np.float32), "w": np.full((2, 2, 3, 3), 0.1, np.float32)}
+    expected = session(onnx.parser.parse_model(text)).run(["read", "crosses"], inputs)
+    got = session(write_half(onnx.parser.parse_model(text), {"crosses"})).run(["read", "crosses"], inputs)
+    assert [array.dtype for array in got] == [np.float32, np.float16]
+    assert all(np.allclose(one, two, atol=5e-3) for one, two in zip(expected, got, strict=True))
 
 
 def test_a_second_run_builds_nothing(cache: Path, tmp_path: Path) -> None:

@@ -37,35 +37,29 @@ def write_half(model: ModelProto, crossing: Iterable[str]) -> ModelProto:
         for name in node.output:
             if name and kinds.get(name) == FLOAT:
                 has[name] = HALF if index in half else FLOAT
+    given = {value.name: HALF if value.name in crossing else FLOAT for value in graph.output}
+    turned = {name: f"{name}.inner" for name, kind in given.items() if kinds.get(name) == FLOAT and has[name] != kind}
     nodes: list[NodeProto] = []
     casts: dict[tuple[str, int], str] = {}
 
     def cast(name: str, kind: int) -> str:
         if (name, kind) not in casts:
             casts[name, kind] = f"{name}.{'half' if kind == HALF else 'float'}"
-            nodes.append(helper.make_node("Cast", [name], [casts[name, kind]], f"cast_{casts[name, kind]}", to=kind))
+            source = turned.get(name, name)
+            nodes.append(helper.make_node("Cast", [source], [casts[name, kind]], f"cast_{casts[name, kind]}", to=kind))
         return casts[name, kind]
 
-    outputs = {value.name for value in graph.output}
     for index, node in enumerate(graph.node):
-        wanted = HALF if index in half else FLOAT
         count = DATA.get(node.op_type, len(node.input))
         for position, name in enumerate(node.input):
-            floats = kinds.get(name) == FLOAT and node.op_type not in TYPELESS and position < count
-            if floats and has[name] != wanted:
-                node.input[position] = cast(name, wanted)
-            elif kinds.get(name) == FLOAT and position >= count and has[name] != FLOAT:
-                node.input[position] = cast(name, FLOAT)
-        _rename_crossing_outputs(node, {n for n in outputs & crossing if kinds.get(n) == FLOAT and has[n] == FLOAT})
+            wanted = HALF if index in half and position < count else FLOAT
+            floats = kinds.get(name) == FLOAT and node.op_type not in TYPELESS
+            node.input[position] = cast(name, wanted) if floats and has[name] != wanted else turned.get(name, name)
+        for position, name in enumerate(node.output):
+            node.output[position] = turned.get(name, name)
         nodes.append(node)
-    nodes += [
-        helper.make_node("Cast", [f"{name}.full"], [name], f"cast_{name}", to=HALF)
-        for name in outputs & crossing
-        if kinds.get(name) == FLOAT and has[name] == FLOAT
-    ]
-    for name in outputs - crossing:
-        if kinds.get(name) == FLOAT and has[name] == HALF:
-            raise ValueError(f"output {name} would become half without being asked for")
+    for name, inner in turned.items():
+        nodes.append(helper.make_node("Cast", [inner], [name], f"cast_{name}", to=given[name]))
     del graph.node[:]
     graph.node.extend(nodes)
     del graph.value_info[:]
@@ -78,14 +72,6 @@ def write_half(model: ModelProto, crossing: Iterable[str]) -> ModelProto:
             opset.version = max(opset.version, OPSET)
     onnx.checker.check_model(model)
     return model
-
-
-def _rename_crossing_outputs(node: NodeProto, names: set[str]) -> None:
-    """Graph outputs computed in float32 are made under another name, which the last cast then reads."""
-    for values in (node.input, node.output):
-        for position, name in enumerate(values):
-            if name in names:
-                values[position] = f"{name}.full"
 
 
 def _element_types(graph: GraphProto) -> dict[str, int]:
