@@ -177,3 +177,13 @@ def test_one_estimator_serves_changing_sizes(estimator: FlowEstimator, scenes: l
     again = estimator.estimate(scenes[0].scene_frame(10), scenes[0].scene_frame(11))
     assert np.allclose(first.flow, again.flow)
     assert np.allclose(first.confidence, again.confidence)
+
+
+def test_nothing_is_trusted_that_comes_from_the_border(wide: Pixels) -> None:
+    before, now = np.ascontiguousarray(wide[:, 40:-40]), np.ascontiguousarray(wide[:, 48:-32])  # comes in on the right
+    plain, bordered = (FlowEstimator(border).estimate(before, now).confidence for border in (0, 2))
+    assert bordered[:, -4:].max() == 0.0
+    assert np.array_equal(bordered[4:-4, 4:-8], plain[4:-4, 4:-8])
+    still = FlowEstimator(2).estimate(before, before).confidence
+    assert still[2:-2, 2:-2].min() > 0.99
+    assert still[:2].max() == 0.0

@@ -64,7 +64,9 @@ class Motion:
 class FlowEstimator:
     """Motion between views. It holds only scratch memory, but that makes it fit for one thread at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, border: int = 0) -> None:
+        """``border`` feature pixels round the picture are no part of it: nothing that comes from there is trusted."""
+        self._border = border
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._search.setFinestScale(FINEST)
         self._search.setVariationalRefinementIterations(REFINEMENTS)
@@ -112,7 +114,9 @@ class FlowEstimator:
         # Elsewhere that check is left out: it costs a millisecond, and the luma alone tells as well what is hidden.
         forward = self._searched(previous.luma, current.luma)
         confidence = motion.confidence * self._agreement(motion.flow, forward)
-        return float(np.mean(confidence < 0.5)) > CUT_LOST
+        height, width = confidence.shape
+        inner = confidence[self._border : height - self._border, self._border : width - self._border]
+        return float(np.mean(inner < 0.5)) > CUT_LOST
 
     def _searched(self, here: NDArray[np.uint8], there: NDArray[np.uint8]) -> Floats:
         # None, which OpenCV's stubs do not know of: an array would be taken for a first guess
@@ -132,7 +136,8 @@ class FlowEstimator:
         height, width = flow.shape[:2]
         if self._grid.shape[:2] != (height, width):
             self._grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
-        inside = cv2.inRange(cv2.add(self._grid, flow), (-0.5, -0.5), (width - 0.5, height - 0.5))
+        edge = self._border - (0.25 if self._border else 0.5)  # a still border must not fail for its noise
+        inside = cv2.inRange(cv2.add(self._grid, flow), (edge, edge), (width - 1 - edge, height - 1 - edge))
         return np.asarray(inside > 0, np.float32)
 
     def _agreement(self, backward: Floats, forward: Floats) -> Floats:

@@ -43,7 +43,7 @@ class Stylizer:
         self._backend: Backend | None = None
         self._graphs: dict[str, Graph] = {}
         self._size = (0, 0)
-        self._flow = FlowEstimator()
+        self._flow = FlowEstimator(model.manifest.margin // model.manifest.stride)
         self._seen: Frame | None = None
         self._features: Handle = None
         self._view: View | None = None
