@@ -103,6 +103,7 @@ def test_errors_are_those_of_known_pixels():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # 20 s of one core; the default would not do on a crowded machine
 def test_the_evaluation_writes_table_and_picture(tmp_path: Path, scene: Pixels):
     (tmp_path / "photos").mkdir()
     write_picture(tmp_path / "photos/scene.png", scene)

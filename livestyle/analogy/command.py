@@ -107,7 +107,7 @@ def run_analogy(
     shares = _shares(found)
     total = sum(shares.values())
     told = ", ".join(f"{part} {seconds:.1f} s ({seconds / total:.0%})" for part, seconds in shares.items())
-    console.print(f"{len(written)} files in {out} after {total:.1f} s: {told}", highlight=False)
+    console.print(f"{len(written)} files in {out} after {total:.1f} s: {told}", highlight=False, soft_wrap=True)
     return written
 
 

@@ -48,6 +48,7 @@ def reconstruct(
     unknown = (start / scale).permute(0, 2, 3, 1).contiguous().requires_grad_()
     weight, done = 0.0, 0
     best, best_loss = start, float("inf")
+    del start
 
     def evaluate() -> Tensor:
         nonlocal weight, done, best, best_loss
