@@ -167,15 +167,21 @@ def find_layers(
     """Every layer alone in whole numbers: how far the pictures of the worst style are from float32."""
     kernels = [model.read_kernel(style) for style in model.manifest.banks]
     exact = Chain(graphs)
-    expected = [[exact.paint(pixels, kernel) for pixels in pictures] for kernel in kernels]
+    features = [exact.encode(pixels) for pixels in pictures]
+    painted = [[exact.apply_bank(of, kernel) for of in features] for kernel in kernels]
+    expected = [[exact.decode(of) for of in row] for row in painted]
     found: dict[str, dict[str, LayerRecord]] = {}
     for name in QUANTIZED:
         found[name] = {}
         for layer in list_layers(graphs[name]):
             chain = Chain({**graphs, name: quantize(graphs[name], ranges[name], [layer], variant="int8")})
+            if name == "decode":
+                got = [[chain.decode(of) for of in row] for row in painted]
+            else:
+                got = [[chain.paint(pixels, kernel) for pixels in pictures] for kernel in kernels]
             psnr = min(
-                float(np.mean([measure_psnr(chain.paint(p, kernel), e) for p, e in zip(pictures, row, strict=True)]))
-                for kernel, row in zip(kernels, expected, strict=True)
+                float(np.mean([measure_psnr(one, other) for one, other in zip(*rows, strict=True)]))
+                for rows in zip(got, expected, strict=True)
             )
             found[name][layer] = LayerRecord(round(psnr, 2), psnr >= LEAST_ALONE)
     return found
