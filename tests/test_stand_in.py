@@ -19,7 +19,7 @@ from livestyle.errors import EngineMismatch
 from livestyle.model.graphs import GRAPHS, make_examples
 
 SIZE = (80, 56)
-SOON = 120.0  # s; what is waited for takes one
+SOON = 200.0  # s; what is waited for takes one or two
 
 
 @pytest.fixture(scope="module")
