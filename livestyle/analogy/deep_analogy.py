@@ -132,7 +132,7 @@ class Matcher:
             matching, reconstructing = (self._share(work / total) for work in works[level])
             fields = self._match(level, made, fields, matching)
             if level >= SETTLED[0]:
-                coarse = fields
+                coarse = list(fields)  # the last ones are replaced below
             if level > last:
                 made = [self._go_down(level, way, fields[way], reconstructing) for way in ways]
         result: list[Pixels | None] = [None, None]
