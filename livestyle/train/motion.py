@@ -6,10 +6,11 @@ painted one by one, with exact motion W and visibility V:
     coherence  V · |O°ₜ − W(Sₜ₋₁)|²        the published one, and the same against O° itself `LONG` frames before
     occlusion  (1 − V) · |O°ₜ − Sₜ|²
 
-with the published weights, 1 and 0.2. (Averaged over its own few pixels, the occlusion term taught the mask to keep
-half of the past everywhere, just in case.) The published network is trained on pairs and then runs on its own results;
-this one is trained as it runs, over `FRAMES` frames, with the flow and the confidence that the live program computes.
-There is no flow term: the flow is not learned.
+with the published weights, 1 and 0.2, and 8 for the long one: with less of it the mask keeps too little of the past to
+average sensor noise on a still scene. (Averaged over its own few pixels, the occlusion term taught it to keep half
+everywhere, just in case.) The published network is trained on pairs and then runs on its own results; this one is
+trained as it runs, over `FRAMES` frames, with the flow and the confidence that the live program computes. There is no
+flow term: the flow is not learned.
 """
 
 import csv
@@ -62,7 +63,7 @@ class MotionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     crop: int = 192  # pixels
     learning_rate: float = 4e-3
     coherence_weight: float = 1.0
-    long_weight: float = 1.0
+    long_weight: float = 8.0
     occlusion_weight: float = 0.2
     seed: int = 1
 
