@@ -17,7 +17,15 @@ from livestyle.backends.openvino_cpu import choose_variant
 from livestyle.cli import main
 from livestyle.controls import Controls
 from livestyle.deploy import calibrate as calibrating
-from livestyle.deploy.calibrate import Outcome, calibrate, find_layers, list_looks, read_calibration, write_variant
+from livestyle.deploy.calibrate import (
+    Outcome,
+    calibrate,
+    find_layers,
+    list_looks,
+    read_calibration,
+    sample_layers,
+    write_variant,
+)
 from livestyle.deploy.gate import Gate, StyleQuality, Verdict, measure_psnr
 from livestyle.deploy.stills import SIZE, gather_stills
 from livestyle.errors import ConfigError, ModelError, SourceError
@@ -90,7 +98,8 @@ def test_the_record_says_what_was_done(outcome: Outcome, folder: Path) -> None:
     assert set(record.quality) == set(VARIANTS)
     assert all(set(styles) == set(record.styles) for styles in record.quality.values())
     assert sum(layer.whole for layer in record.layers["decode"].values()) >= 6
-    assert all(low in (0.0, -high) for of in record.ranges.values() for low, high in of.values())
+    spans = [layer.range for of in record.layers.values() for layer in of.values()]
+    assert all(low in (0.0, -high) and high > 0.0 for low, high in spans)
 
 
 def test_the_same_pictures_give_the_same_bytes(outcome: Outcome, folder: Path, tmp_path: Path) -> None:
@@ -128,9 +137,10 @@ def test_a_layer_that_hurts_stays_float(outcome: Outcome, folder: Path, monkeypa
     monkeypatch.setattr(calibrating, "LEAST_ALONE", (alone[0][0] + alone[1][0]) / 2)
     model = Model(folder)
     graphs = {name: onnx.load(model.graph_path(name)) for name in ("encode", "bank", "decode")}
-    layers = find_layers(model, graphs, record.ranges, draw_pictures()[1::2])
+    pictures = draw_pictures()
+    layers = find_layers(model, graphs, sample_layers(model, graphs, pictures[::2]), pictures[1::2])
     assert [name for name, layer in layers["decode"].items() if not layer.whole] == [alone[0][1]]
-    file = onnx.load_from_string(write_variant(graphs, record.ranges, layers, "int8")["decode"])
+    file = onnx.load_from_string(write_variant(graphs, layers, "int8")["decode"])
     kinds = {constant.name: constant.data_type for constant in file.graph.initializer}
     assert kinds[f"{alone[0][1]}.weight"] == onnx.TensorProto.FLOAT
     assert kinds[f"{alone[1][1]}.weight_quantized"] == onnx.TensorProto.INT8
@@ -143,7 +153,6 @@ def test_what_misses_the_gate_is_not_shipped(
     pictures = tmp_path / "pictures"
     make_pictures(pictures)
     monkeypatch.setattr("livestyle.deploy.gate.LEAST_MEAN", 90.0)
-    monkeypatch.setattr(calibrating, "KEPT", (0.9999,))
     arguments = ("--from", str(pictures), "--model", str(shipped), "--records", str(tmp_path / "records"))
     assert run("calibrate", *arguments) == 1
     captured = capsys.readouterr()

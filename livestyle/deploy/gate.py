@@ -19,8 +19,9 @@ from livestyle.sources.scene import SceneSource
 
 LEAST_MEAN = 32.0  # dB over all styles
 LEAST_WORST = 29.0  # dB of any style
-MOST_FLICKER = 1.05  # E_warp over that of float32, mean over all styles
-MOST_WORST = 1.1  # the same of any style: a steady one is 0.0001, of which this is nothing to see
+MOST_FLICKER = 1.05  # mean E_warp over all styles, over that of float32
+MOST_WORST = 1.1  # the same of any style, beyond what rounding to bytes does: the E_warp of the steadiest is 0.000003
+ROUNDING = 1 / 12 / 255**2
 SCENE_SIZE = (320, 184)
 SCENE_FRAMES = 12
 INFINITE = 99.0  # dB of equal pictures
@@ -35,8 +36,8 @@ class StyleQuality(msgspec.Struct, frozen=True):
 
     @property
     def flicker(self) -> float:
-        """E_warp over that of float32."""
-        return self.e_warp / self.e_warp_f32
+        """E_warp over that of float32, as far as it is more than rounding."""
+        return max(self.e_warp - ROUNDING, 0.0) / self.e_warp_f32
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,9 @@ class Verdict:
 
     @property
     def flicker_mean(self) -> float:
-        """E_warp over that of float32, mean over the styles."""
-        return float(np.mean([quality.flicker for quality in self.styles.values()]))
+        """Mean E_warp over that of float32."""
+        qualities = self.styles.values()
+        return sum(quality.e_warp for quality in qualities) / sum(quality.e_warp_f32 for quality in qualities)
 
     @property
     def flicker_worst(self) -> float:

@@ -60,6 +60,12 @@ def list_layers(model: onnx.ModelProto) -> dict[str, str]:
     }
 
 
+def list_inputs(model: onnx.ModelProto) -> dict[str, str]:
+    """The tensor that each layer of `list_layers` takes."""
+    taken = {node.name: node.input[0] for node in model.graph.node if node.op_type == "Conv"}
+    return {layer: taken[node] for layer, node in list_layers(model).items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """Magnitudes of one tensor's values, and whether any was below zero."""
@@ -75,8 +81,7 @@ class Sample:
 
 def sample_inputs(model: onnx.ModelProto, runs: Sequence[Arrays]) -> dict[str, Sample]:
     """What the layers take, by tensor. The same runs give the same sample."""
-    nodes = {node.name: node for node in model.graph.node}
-    names = list(dict.fromkeys(nodes[name].input[0] for name in list_layers(model).values()))
+    names = list(dict.fromkeys(list_inputs(model).values()))
     session = Session(model, names)
     parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
     signed: dict[str, bool] = dict.fromkeys(names, False)
@@ -87,22 +92,18 @@ def sample_inputs(model: onnx.ModelProto, runs: Sequence[Arrays]) -> dict[str, S
     return {name: Sample(np.concatenate(parts[name]), signed[name]) for name in names}
 
 
-def quantize(
-    model: onnx.ModelProto,
-    ranges: Mapping[str, Range],
-    layers: Sequence[str],
-    *,
-    variant: str,
-) -> onnx.ModelProto:
-    """The graph with ``layers`` (names as in `list_layers`) in whole numbers, in the way of a variant."""
+def quantize(model: onnx.ModelProto, ranges: Mapping[str, Range], *, variant: str) -> onnx.ModelProto:
+    """The graph with the layers of ``ranges`` (names as in `list_layers`) in whole numbers, as a variant wants it.
+
+    Layers that take the same tensor have the same range.
+    """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    nodes = list_layers(model)
-    inputs = {node.name: node.input[0] for node in model.graph.node if node.op_type == "Conv"}
+    nodes, inputs = list_layers(model), list_inputs(model)
     bounds: dict[str, TensorData] = {}
     kinds: dict[str, list[dict[str, object]]] = {}
-    for tensor in {inputs[nodes[layer]] for layer in layers}:
-        lowest, highest = ranges[tensor]
+    for layer, (lowest, highest) in ranges.items():
+        tensor = inputs[layer]
         if lowest == 0.0 and variant != "int8":
             kinds[tensor] = [{"quant_type": QuantType.QUInt8, "symmetric": False}]
         else:
@@ -115,7 +116,7 @@ def quantize(
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, bounds),
-        nodes_to_quantize=[nodes[layer] for layer in layers],
+        nodes_to_quantize=[nodes[layer] for layer in ranges],
         nodes_to_exclude=[],
         op_types_to_quantize=["Conv"],
         extra_options={**OPTIONS, "TensorQuantOverrides": kinds},
