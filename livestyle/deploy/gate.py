@@ -36,8 +36,8 @@ class StyleQuality(msgspec.Struct, frozen=True):
 
     @property
     def flicker(self) -> float:
-        """E_warp over that of float32, as far as it is more than rounding."""
-        return max(self.e_warp - ROUNDING, 0.0) / self.e_warp_f32
+        """E_warp over that of float32."""
+        return self.e_warp / self.e_warp_f32
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ class Verdict:
     @property
     def passed(self) -> bool:
         sharp = self.psnr_mean >= LEAST_MEAN and self.psnr_worst >= LEAST_WORST
-        return sharp and self.flicker_mean <= MOST_FLICKER and self.flicker_worst <= MOST_WORST
+        steady = all(of.e_warp <= MOST_WORST * of.e_warp_f32 + ROUNDING for of in self.styles.values())
+        return sharp and steady and self.flicker_mean <= MOST_FLICKER
 
 
 def measure_psnr(one: Pixels, other: Pixels) -> float:
