@@ -72,7 +72,7 @@ def test_an_unknown_backend_names_the_nearest(model: Model) -> None:
 
 
 def test_an_unknown_precision_is_refused(model: Model) -> None:
-    with pytest.raises(ConfigError, match="unknown precision.*f32"):
+    with pytest.raises(ConfigError, match=r"unknown precision.*f32"):
         open_backend("openvino", model, *SIZE, precision="f13")
 
 
