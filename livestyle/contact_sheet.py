@@ -1,4 +1,4 @@
-"""A contact sheet: styles across, pictures down, the originals in the first column."""
+"""A contact sheet: styles across, pictures down, the originals in the first column; many styles make several bands."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from livestyle.stylize import paint_picture
 
 COLUMN = 480  # pixels; pictures are painted at the size they are shown in, so the strokes are true
 TALLEST = 600  # pixels; portraits are narrower than their column
+ACROSS = 4  # styles beside the originals in a band
 GAP = 16
 MARGIN = 40
 HEAD = 84  # pixels for the styles' labels
@@ -45,24 +46,44 @@ def make_sheet(
 ) -> Pixels:
     """Paint each picture in each style of the model and lay all out; ``advance`` is called after each painting."""
     rows = [Named(picture.name, _fit(picture.pixels)) for picture in pictures]
-    columns = 1 + len(model.styles)
-    width = 2 * MARGIN + columns * COLUMN + (columns - 1) * GAP
+    styles = model.styles
+    across = min(ACROSS, len(styles))
+    bands = []
+    for first in range(0, len(styles), across):
+        band = _blank_band(across, rows)
+        _fill_band(band, model, painter, styles[first : first + across], rows, advance)
+        bands.append(band)
+    return np.vstack(bands)
+
+
+def _blank_band(across: int, rows: Sequence[Named]) -> Pixels:
+    width = 2 * MARGIN + (1 + across) * COLUMN + across * GAP
     height = MARGIN + HEAD + sum(row.pixels.shape[0] + CAPTION for row in rows) + (len(rows) - 1) * GAP + MARGIN
-    sheet = np.full((height, width, 3), PAPER, np.uint8)
-    heads = [("Original", ""), *((model.caption(style), style) for style in model.styles)]
+    return np.full((height, width, 3), PAPER, np.uint8)
+
+
+def _fill_band(
+    band: Pixels,
+    model: Model,
+    painter: Stylizer,
+    styles: Sequence[str],
+    rows: Sequence[Named],
+    advance: Callable[[], None],
+) -> None:
+    """The originals, and their paintings in some of the styles."""
+    heads = [("Original", ""), *((model.caption(style), style) for style in styles)]
     for column, (caption, name) in enumerate(heads):
-        write_line(sheet, caption, (_left(column), MARGIN + 30), 1.0, INK, COLUMN)
-        write_line(sheet, name, (_left(column), MARGIN + 60), 0.62, PALE_INK, COLUMN)
+        write_line(band, caption, (_left(column), MARGIN + 30), 1.0, INK, COLUMN)
+        write_line(band, name, (_left(column), MARGIN + 60), 0.62, PALE_INK, COLUMN)
     top = MARGIN + HEAD
     for row in rows:
-        _place(sheet, row.pixels, 0, top)
-        for column, style in enumerate(model.styles, start=1):
-            _place(sheet, paint_picture(painter, row.pixels, Controls(((style, 1.0),))), column, top)
+        _place(band, row.pixels, 0, top)
+        for column, style in enumerate(styles, start=1):
+            _place(band, paint_picture(painter, row.pixels, Controls(((style, 1.0),))), column, top)
             advance()
         top += row.pixels.shape[0]
-        write_line(sheet, row.name, (_left(0), top + 25), 0.62, PALE_INK, COLUMN)
+        write_line(band, row.name, (_left(0), top + 25), 0.62, PALE_INK, COLUMN)
         top += CAPTION + GAP
-    return sheet
 
 
 def _left(column: int) -> int:

@@ -55,8 +55,13 @@ class Weights(msgspec.Struct, frozen=True):
 class Newcomer:
     """The bank of a new style in training, on the frozen network of a model."""
 
-    def __init__(self, model: Model, name: str, painting: Tensor, photos: Photos, vgg: VGG16) -> None:
-        """``painting`` (1, 3, H, W) in [0, 1]. Begins with the bank of the model that comes nearest to it."""
+    def __init__(
+        self, model: Model, name: str, painting: Tensor, photos: Photos, vgg: VGG16, style_weight: float | None = None
+    ) -> None:
+        """``painting`` (1, 3, H, W) in [0, 1]. Begins with the bank of the model that comes nearest to it.
+
+        ``style_weight`` is the style loss over the content loss; that of the model's own training unless given.
+        """
         device = choose_device()
         self.name = name
         self._device = device
@@ -65,6 +70,8 @@ class Newcomer:
         self.network.requires_grad_(False)
         self._bank = [self.network.bank.weights[name], self.network.bank.biases[name]]
         self._weights = msgspec.convert(model.manifest.training, Weights)
+        if style_weight is not None:
+            self._weights = msgspec.structs.replace(self._weights, style_weight=style_weight)
         self._numpy_random = np.random.default_rng(1)
         self._crops = Crops(photos, self._numpy_random)
         self._torch_random = torch.Generator().manual_seed(1)
@@ -167,6 +174,7 @@ def add_style(
     minutes: float,
     photos: Path | None,
     resume: bool,
+    style_weight: float | None = None,
     vgg: Path | None,
     say: Callable[[str], None],
 ) -> None:
@@ -179,6 +187,8 @@ def add_style(
     started = time.monotonic()
     if not minutes > 0.0:
         raise ConfigError(f"--minutes is {minutes:g}: it must be above 0")
+    if style_weight is not None and not style_weight > 0.0:
+        raise ConfigError(f"--style-weight is {style_weight:g}: it must be above 0")
     _check_name(model, name, resume)
     painting = load_style(image)
     facts = {
@@ -190,7 +200,7 @@ def add_style(
     kept = _read_state(path, facts, minutes) if resume else None
     pictures, what = gather_photos(photos)
     say(f"{name} learns on {what}")
-    newcomer = Newcomer(model, name, painting, pictures, load_vgg(vgg))
+    newcomer = Newcomer(model, name, painting, pictures, load_vgg(vgg), style_weight)
     if kept is not None:
         newcomer.resume(kept)
     else:

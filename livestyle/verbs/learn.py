@@ -104,6 +104,10 @@ def add_style(
         typer.Option(metavar="DIR", help="Photos to learn on; your camera and the rendered scene otherwise."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a style that was stopped.")] = False,
+    style_weight: Annotated[
+        float | None,
+        typer.Option(help="Style over content; lower shows more of what is painted. The model's own otherwise."),
+    ] = None,
     profile: Annotated[str, typer.Option(help="The network to add it to: live or studio.")] = "live",
     vgg: Annotated[
         Path | None, typer.Option(metavar="FILE", help="VGG-16 weights; livestyle[train] brings them.")
@@ -121,6 +125,7 @@ def add_style(
         minutes=minutes,
         photos=photos,
         resume=resume,
+        style_weight=style_weight,
         vgg=vgg,
         say=lambda line: typer.echo(line, err=True),
     )
