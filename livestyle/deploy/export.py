@@ -159,7 +159,7 @@ def draw_thumbnail(network: StyleBankNetwork, style: str) -> bytes:
     with SceneSource(640, 360, live=False) as scene:
         picture = to_tensor(scene.scene_frame(0)[:, 140:500])[None]
     with torch.no_grad():
-        painted = to_picture(network.paint(picture.to(network.bank.weights[style].device), [style])[0])
+        painted = to_picture(network.paint_framed(picture.to(network.bank.weights[style].device), [style])[0])
     small = cv2.resize(painted, (160, 160), interpolation=cv2.INTER_AREA)
     return bytes(cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1])
 

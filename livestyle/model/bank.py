@@ -71,6 +71,12 @@ class StyleBankNetwork(nn.Module):
         painted: Tensor = self.decoder(self.bank(self.encoder(pictures), styles))
         return painted
 
+    def paint_framed(self, pictures: Tensor, styles: Sequence[str]) -> Tensor:
+        """As `paint`, for people to look at: with the profile's margin mirrored on, and cut off again, as live."""
+        margin = self.profile.margin
+        painted = self.paint(F.pad(pictures, [margin] * 4, mode="reflect"), styles)
+        return painted[..., margin:-margin, margin:-margin]
+
     def reconstruct(self, pictures: Tensor) -> Tensor:
         """Auto-encoder branch, the bank skipped; (N, 3, H, W) in [0, 1] to the same shape."""
         reconstructed: Tensor = self.decoder(self.encoder(pictures))

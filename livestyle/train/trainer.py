@@ -290,7 +290,7 @@ class Run:
         rows = []
         with torch.no_grad():
             for photo in (sample.to(self._process.device) for sample in self._samples):
-                painted = [self.network.paint(photo, [name])[0] for name in self.config.names]
+                painted = [self.network.paint_framed(photo, [name])[0] for name in self.config.names]
                 rows.append(
                     np.hstack([to_picture(t) for t in (photo[0], self.network.reconstruct(photo)[0], *painted)])
                 )
