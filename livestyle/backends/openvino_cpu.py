@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,15 @@ class Handle:
         return self.tensor
 
 
+@dataclass(slots=True)
+class Turn:
+    """A request, its output, and its inputs: memory of NumPy's, which nobody else keeps while the request reads it."""
+
+    request: ov.InferRequest
+    output: ov.Tensor
+    taken: list[ov.Tensor] = field(default_factory=list)
+
+
 class OpenVinoGraph:
     """A compiled graph with two requests that take turns, so that an output outlives the next call."""
 
@@ -125,26 +134,25 @@ class OpenVinoGraph:
         self._output = entry.output
         self._inputs = entry.inputs
         requests = [compiled.create_infer_request() for _ in range(2)]
-        self._turns = [(request, request.get_tensor(self._output)) for request in requests]
+        self._turns = [Turn(request, request.get_tensor(self._output)) for request in requests]
         self._ahead = ahead
-        self._taken: list[ov.Tensor] = []  # inputs of the call that may still be running
 
     def __call__(self, **handles: Handle) -> dict[str, Handle]:
-        request, output = self._turns[0]
+        turn = self._turns[0]
         self._turns.reverse()
         taken = [handles[name].ready() for name in self._inputs]
         try:
-            request.wait()
+            turn.request.wait()
+            turn.taken = taken
             for name, tensor in zip(self._inputs, taken, strict=True):
-                request.set_tensor(name, tensor)
+                turn.request.set_tensor(name, tensor)
             if self._ahead:
-                self._taken = taken
-                request.start_async()
-                return {self._output: Handle(output, request)}
-            request.infer()
+                turn.request.start_async()
+                return {self._output: Handle(turn.output, turn.request)}
+            turn.request.infer()
         except RuntimeError as error:
             raise BackendError(f"OpenVINO failed: {_first_line(error)}") from error
-        return {self._output: Handle(output)}
+        return {self._output: Handle(turn.output)}
 
 
 def choose_precision(core: ov.Core, model: Model, precision: str) -> str:
