@@ -11,6 +11,14 @@ from page_stage import Stage, addresses
 from web_rig import Rig
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_data_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The styles and looks of whoever runs the tests would be listed beside the shipped ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
 @pytest.fixture
 def no_threads_left() -> Iterator[None]:
     """Every thread that a test started has ended, or ends soon after it."""
