@@ -124,7 +124,8 @@ class Counter:
     """Counts the packets that arrive at an address, on a thread of its own."""
 
     def __init__(self, url: str, *, listen: bool) -> None:
-        self.moments: list[float] = []
+        self.moments: list[float] = []  # monotonic
+        self.stamps: list[float] = []  # s, of the same packets
         self._url = url
         look = {"analyzeduration": "500000", "fpsprobesize": "0"}  # there is no sound to wait for
         self._options = {"rtmp_live": "live", **look} | (
@@ -144,7 +145,8 @@ class Counter:
     def _count(self) -> None:
         with av.open(self._url, options=self._options, timeout=(PATIENCE, 5.0)) as container:
             for packet in container.demux(video=0):
-                if packet.size:
+                if packet.size and packet.pts is not None and packet.time_base is not None:
+                    self.stamps.append(float(packet.pts * packet.time_base))
                     self.moments.append(time.monotonic())
                 if self._closing.is_set():
                     return

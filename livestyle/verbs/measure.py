@@ -271,6 +271,23 @@ def load(
 
 
 @evaluate.command()
+def soak(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where soak.md, soak.json and soak.png go.")] = Path("soak"),
+    minutes: Annotated[float, typer.Option(metavar="N", help="How long it runs.")] = 60.0,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Size of the frames.")] = "640x360",
+    recording: Annotated[
+        str, typer.Option(metavar=".EXT", help="What it records to: .mkv, .mp4, .mov or .flv.")
+    ] = ".mkv",
+) -> None:
+    """Scene to page, recording and RTMP at once, for an hour: what grows and what drifts."""
+    from rich.console import Console
+
+    with needing_torch():
+        from livestyle.evaluate.soak import format_soak, measure_soak
+    typer.echo(format_soak(measure_soak(minutes, size, recording, out, Console(stderr=True))))
+
+
+@evaluate.command()
 def correspondence(
     photos: Annotated[Path, typer.Argument(help="A folder of photos.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where correspondence.md and correspondence.png go.")] = Path(
