@@ -31,7 +31,8 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True):
     stream is painted smaller than ``size`` when it could not hold its rate otherwise, unless ``fixed_size``. ``fps`` is
     the rate of live sinks, and asked of cameras and the scene. ``regions`` are texts ``MASK=STYLE``, masks that are
     pictures by paths from the working folder; style ``none`` paints nothing, for a ``look`` alone. ``morph`` is in
-    seconds. ``frames`` ends the run after so many. ``port`` 0 takes a free one.
+    seconds. ``frames`` ends the run after so many. ``port`` 0 takes a free one, ``lan`` opens the page to
+    the network for those who show the token.
     """
 
     source: str = "auto"
@@ -51,6 +52,7 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True):
     profile: str = "live"
     backend: str = "auto"
     port: int = 8765
+    lan: bool = False
     report: Path | None = None
     snapshots: Path | None = None
 

@@ -22,9 +22,11 @@ from rich.text import Text
 
 from livestyle.artifacts import Thumbnails, load_model, write_whole
 from livestyle.config import LiveConfig
+from livestyle.control.access import open_network
 from livestyle.control.ctl import CtlServer
 from livestyle.control.hotkeys import TerminalKeys, keys_help
-from livestyle.control.web import WebServer
+from livestyle.control.qr import draw_qr_lines
+from livestyle.control.web import LOOPBACK, WebServer
 from livestyle.controls import UNPAINTED, ControlBoard, Controls, format_mix, parse_mix
 from livestyle.errors import ConfigError, LivestyleError, SourceError
 from livestyle.live.fit import fit_painting
@@ -57,6 +59,9 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
     preview = PreviewSink()
     plans = plan_sinks(config.sinks, preview)
     _check_recordings(plans, config.source)
+    if config.lan and all(plan.name != "web" for plan in plans):
+        raise ConfigError("--lan opens the page, which is not wanted: add --sink web")
+    access, token_file = open_network() if config.lan else (LOOPBACK, None)
     model = load_model(config.profile)
     unpainted = config.style == UNPAINTED
     style = model.styles[0] if unpainted else config.style or model.styles[0]
@@ -97,8 +102,16 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
         page = None
         if any(plan.name == "web" for plan in plans):
             pictures = LookThumbnails(looks, Thumbnails(model))
-            server = WebServer(board, preview, lambda: dict(stats.report()), port=config.port, thumbnails=pictures)
-            page = stack.enter_context(server)
+            page = stack.enter_context(
+                WebServer(
+                    board,
+                    preview,
+                    lambda: dict(stats.report()),
+                    access=access,
+                    port=config.port,
+                    thumbnails=pictures,
+                )
+            )
         session = Session(
             source.open,
             plans,
@@ -123,7 +136,7 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
             size += f" painted at {stats.report()['painting']['size']}"
         say(f"source {source.spec}, {size}, style {format_mix(controls.mix)}")
         if page is not None:
-            say(f"page: {page.url}")
+            _tell_address(console, page.url, access.token, token_file)
         if keys.active:
             say(keys_help())
         if console.is_terminal:
@@ -220,6 +233,22 @@ def default_snapshots() -> Path:
 def _say(console: Console, line: str) -> None:
     with contextlib.suppress(OSError):  # nobody reads the log any more, or its disk is full: the stream goes on
         console.print(Text(line), soft_wrap=True)
+
+
+def _tell_address(console: Console, url: str, token: str, token_file: Path | None) -> None:
+    """The page's address, on a network with its token; but that stays out of a log, which others may read."""
+    if token_file is None:
+        _say(console, f"page: {url}")
+        return
+    if not console.is_terminal:
+        _say(console, f"page: {url}/?token=TOKEN, with the token in {token_file}")
+        return
+    address = f"{url}/?token={token}"
+    _say(console, f"page, for whoever has this address: {address}")
+    code = draw_qr_lines(address)
+    if console.width > code.index("\n"):
+        with contextlib.suppress(OSError):
+            console.print(Text(code, style="#ffffff on #000000"), soft_wrap=True)
 
 
 def _status_line(source: SourceChoice, board: ControlBoard, stats: Stats) -> Text:

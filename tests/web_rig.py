@@ -12,7 +12,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from livestyle.control.web import WebServer
+from livestyle.control.access import Access
+from livestyle.control.web import LOOPBACK, WebServer
 from livestyle.controls import ControlBoard, Controls
 from livestyle.media import Frame
 from livestyle.sinks.web import PreviewSink
@@ -37,10 +38,10 @@ def make_report() -> dict[str, object]:
 class Rig:
     """A server with its board and its preview."""
 
-    def __init__(self) -> None:
+    def __init__(self, access: Access = LOOPBACK) -> None:
         self.board = make_board()
         self.preview = PreviewSink()
-        self.server = WebServer(self.board, self.preview, make_report, port=0, thumbnails={"udnie": PNG})
+        self.server = WebServer(self.board, self.preview, make_report, access=access, port=0, thumbnails={"udnie": PNG})
 
     def get(self, path: str, **headers: str) -> tuple[int, Any, bytes]:
         return self.ask(urllib.request.Request(self.server.url + path, headers=headers))

@@ -1,14 +1,12 @@
-"""The page's server: live preview, state and commands on 127.0.0.1, in a thread of its own.
+"""The page's server: live preview, state and commands, in a thread of its own.
 
 Routes: ``/`` and its assets, ``/preview.mjpg``, ``/snapshot.png``, ``/thumbnails/NAME``, ``/api/state``,
 ``/api/commands``, ``/api/command`` (POST) and ``/ws``. The page's files are read once at the start and thumbnails are
-looked up by style, so that no path from a request ever meets the file system.
+looked up by style, so that no path from a request ever meets the file system. `livestyle.control.guard` stands in front
+of every route, `livestyle.control.doors` in front of every connection.
 """
 
 import asyncio
-import errno
-import socket
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -25,21 +23,23 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from livestyle.control.guard import LOOPBACK_NAMES, LocalOnly
+from livestyle.control.access import Access
+from livestyle.control.doors import BACKLOG, Doors, listen
+from livestyle.control.guard import MESSAGE_LIMIT, Guard
 from livestyle.control.preview import JpegPump, Preview, encode_png
 from livestyle.control.state import Report, encode_json, list_commands, read_state
 from livestyle.controls import ControlBoard
 from livestyle.errors import ConfigError
 
 DEFAULT_PORT = 8765
-MESSAGE_LIMIT = 64 * 1024  # bytes of a request body or a WebSocket message
 PUSH_INTERVAL = 0.25  # s between states on /ws when nothing changes
 WATCH_INTERVAL = 0.05  # s; how soon a change made by another front end shows on the page
-SEND_BUFFER = (
-    128 * 1024
-)  # bytes in the kernel for each client: a slow one lags by one or two pictures, not by megabytes
+SWEEP_INTERVAL = 0.5  # s between looks for clients that hold a connection for nothing
+MOST_VIEWERS = 32  # of the preview at the same time
+HEAD_LIMIT = 16 * 1024  # bytes of a request's head; all cookies of this computer's other servers come along
 PREVIEW_FPS = 30
 PREVIEW_FPS_LIMIT = 60
+LOOPBACK = Access()
 
 SCRIPTS = ("app.js", "keys.js", "link.js", "looks.js", "mixer.js", "regions.js", "sliders.js")
 ASSETS = {
@@ -63,7 +63,7 @@ class WebServer:
         preview: Preview,
         report: Report,
         *,
-        host: str = "127.0.0.1",
+        access: Access = LOOPBACK,
         port: int = DEFAULT_PORT,
         thumbnails: Mapping[str, bytes] | None = None,
     ) -> None:
@@ -82,12 +82,11 @@ class WebServer:
         self._state = ""
         self._shown = board.controls
         self._due = 0.0
-        self._socket = _listen(host, port)
+        self._socket = listen(access.host, port)
         self.port: int = self._socket.getsockname()[1]
-        self.url = f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
-        self._app = Starlette(
-            routes=self._routes(), middleware=[Middleware(LocalOnly, names=LOOPBACK_NAMES | {host.lower()})]
-        )
+        self.url = f"http://{access.address}:{self.port}"
+        self._app = Starlette(routes=self._routes(), middleware=[Middleware(Guard, access=access)])
+        self._doors = Doors()
         self._pump = JpegPump(preview)
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="page", daemon=True)
         self._thread.start()
@@ -132,7 +131,9 @@ class WebServer:
         config = uvicorn.Config(
             self._app,
             loop="asyncio",
-            http="h11",
+            backlog=BACKLOG,
+            http=self._doors.protocol,
+            h11_max_incomplete_event_size=HEAD_LIMIT,
             ws="websockets-sansio",
             ws_max_size=MESSAGE_LIMIT,
             ws_per_message_deflate=False,
@@ -155,9 +156,13 @@ class WebServer:
 
     async def _watch(self, server: uvicorn.Server) -> None:
         """Push the state when anybody changed the controls, and every `PUSH_INTERVAL`; end the server on `close`."""
+        swept = time.monotonic()
         try:
             while not self._stop.is_set():
                 await asyncio.sleep(WATCH_INTERVAL)
+                if time.monotonic() - swept > SWEEP_INTERVAL:
+                    self._doors.sweep(server.server_state.connections)
+                    swept = time.monotonic()
                 changed = self._board.controls is not self._shown
                 if self._subscribers and (changed or time.monotonic() >= self._due):
                     self._publish()
@@ -193,12 +198,7 @@ class WebServer:
         return _json(self._encode_state())
 
     async def _post_command(self, request: Request) -> Response:
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MESSAGE_LIMIT:
-                return _json(encode_json({"error": f"a command has at most {MESSAGE_LIMIT} bytes"}), 413)
-        problem = self._obey(bytes(body))
+        problem = self._obey(await request.body())
         if problem:
             return _json(encode_json({"error": problem}), 400)
         return _json(self._encode_state())
@@ -225,6 +225,8 @@ class WebServer:
         media_type = "multipart/x-mixed-replace; boundary=frame"
         if request.method == "HEAD":
             return Response(media_type=media_type)
+        if self._viewers >= MOST_VIEWERS:
+            return Response(f"{MOST_VIEWERS} others watch already", 503, media_type="text/plain")
         return StreamingResponse(self._parts(int(text)), media_type=media_type)
 
     async def _parts(self, fps: int) -> AsyncIterator[bytes]:
@@ -283,28 +285,3 @@ class WebServer:
 
 def _json(data: bytes, status: int = 200) -> Response:
     return Response(data, status, media_type="application/json")
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises `ConfigError` when the port is taken, forbidden or out of range."""
-    if not 0 <= port <= 65535:
-        raise ConfigError(f"port {port} does not exist: --port takes 0 to 65535")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        if sys.platform != "win32":  # there it would let two programs share the port
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # accepted sockets inherit it
-        listener.bind((host, port))
-        listener.listen(64)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            other = port + 1 if port < 65535 else 0
-            raise ConfigError(
-                f"port {port} of {host} is taken (another livestyle?): choose another with --port {other}, "
-                "or any free one with --port 0"
-            ) from None
-        reason = error.strerror or error
-        raise ConfigError(f"the page cannot use port {port} of {host} ({reason}): choose another with --port") from None
-    return listener

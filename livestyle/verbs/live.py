@@ -57,6 +57,10 @@ def live(
     profile: Annotated[str | None, typer.Option(help="Which network: live, or studio for GPUs.")] = None,
     backend: Annotated[str | None, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")] = None,
     port: Annotated[int | None, typer.Option(help="Port of the page at 127.0.0.1; 0 takes a free one.")] = None,
+    lan: Annotated[
+        bool | None,
+        typer.Option("--lan/--loopback", help="Open the page to the network, for those who have the token."),
+    ] = None,
     snapshots: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for snapshots.")] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE.toml", help="Read the settings above from a file.")
@@ -85,6 +89,7 @@ def live(
         "profile": profile,
         "backend": backend,
         "port": port,
+        "lan": lan,
         "snapshots": snapshots,
     }
     launch(read_config(config, flags))
