@@ -55,7 +55,7 @@ def ask(rig: Rig, path: str, body: bytes | None = None, **headers: str) -> tuple
         "/preview.mjpg",
         "/thumbnails/udnie",
         "/missing",
-        "/shared",
+        "/shots",
         f"/api/state?token={TOKEN}",  # opens the page, nothing else
         "/?token=",
         f"/?token={TOKEN[:-1]}",

@@ -18,7 +18,7 @@ from livestyle.control.access import client_key
 from livestyle.control.rates import Rates
 from livestyle.errors import ConfigError
 
-BACKLOG = 64  # connections that the kernel holds until they are accepted, and that are accepted in one go
+BACKLOG = 256  # connections that the kernel holds until they are accepted, and that are accepted in one go
 MOST_CONNECTIONS = 128
 MOST_OF_ONE = 48  # of one client; a browser opens six, and one more for each WebSocket
 NEW_OF_ONE = (60.0, 240.0)  # new connections a second, and at once; a Stream Deck makes one for each command

@@ -20,10 +20,11 @@ from livestyle.control.access import Access, client_key
 from livestyle.control.rates import Rates
 
 MESSAGE_LIMIT = 64 * 1024  # bytes of a request body or a WebSocket message
-SHARED = "/shared/"  # what lies below is fetched without the token: each name there is a secret of its own
+SHARED = "/shots/"  # what lies below is fetched without the token: each name there is a secret of its own
 RATE_OF_ONE = (120.0, 360.0)  # requests and WebSocket messages a second, and at once; a slider sends 60 to 120
 RATE_OF_ALL = (300.0, 720.0)
-COSTS = {"/snapshot.png": 20.0}  # in requests; a PNG of 1280x720 takes 25 ms of a core
+# in requests, of those that take some 25 ms of a core, as a PNG of 1280x720 does
+COSTS = {"/snapshot.png": 20.0, "/api/pictures": 20.0, "/api/clips": 60.0}
 PENANCE = 1.0  # s that a client which asks too often waits for the answer that says so
 HOST = re.compile(r"(\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(:[0-9]{1,5})?")
 COOKIE = "livestyle"
