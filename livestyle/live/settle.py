@@ -33,6 +33,15 @@ class Settled:
     gain: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A past picture where things are now, (H, W, 3) each, and with its sharpness given back by ``gain``."""
+
+    kept: Pixels
+    sharp: Pixels
+    gain: float
+
+
 class Settler:
     """Holds scratch memory only, but that makes it fit for one thread at a time."""
 
@@ -45,27 +54,36 @@ class Settler:
         ``flow`` (h, w, 2) and ``mask`` (h, w) in [0, 1) lie at a quarter of the size, as in `livestyle.live.flow`.
         Where the mask is 0, the picture stays as it was painted.
         """
-        sources = self._sources(painted, flow)
-        moved = cv2.remap(past.kept, sources, NO_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        keep = cv2.resize(mask, (painted.shape[1], painted.shape[0]), interpolation=cv2.INTER_LINEAR)
-        renew = 1.0 - keep
-        kept = np.asarray(cv2.blendLinear(moved, painted, keep, renew), np.uint8)
-        if past.gain > 0.0:
-            soft = cv2.GaussianBlur(moved, (7, 7), 0)
-            sharp = cv2.addWeighted(moved, 1.0 + past.gain, soft, -past.gain, 0.0)
-            shown = np.asarray(cv2.blendLinear(sharp, painted, keep, renew), np.uint8)
-        else:
-            shown = kept
-        lacking = SHARPNESS * edges(painted) / max(edges(shown), 1e-3) - 1.0
-        return Settled(kept, shown, float(np.clip(past.gain + PACE * lacking, 0.0, GAIN)))
+        return mix(painted, self.move(past, flow), mask)
 
-    def _sources(self, painted: Pixels, flow: Floats) -> Floats:
+    def move(self, past: Settled, flow: Floats) -> Moved:
+        """The part of `settle` that needs no new picture, so that it can be done while that is painted."""
+        sources = self._sources(past.kept, flow)
+        kept = cv2.remap(past.kept, sources, NO_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        sharp = kept
+        if past.gain > 0.0:
+            soft = cv2.GaussianBlur(kept, (7, 7), 0)
+            sharp = cv2.addWeighted(kept, 1.0 + past.gain, soft, -past.gain, 0.0)
+        return Moved(np.asarray(kept, np.uint8), np.asarray(sharp, np.uint8), past.gain)
+
+    def _sources(self, past: Pixels, flow: Floats) -> Floats:
         """Where in the last picture each pixel comes from, (H, W, 2)."""
-        height, width = painted.shape[:2]
+        height, width = past.shape[:2]
         if self._grid.shape[:2] != (height, width):
             self._grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
         sources = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
         return np.asarray(cv2.scaleAdd(sources, float(STRIDE), self._grid, dst=sources), np.float32)
+
+
+def mix(painted: Pixels, past: Moved, mask: Floats) -> Settled:
+    """The other part of `Settler.settle`."""
+    keep = cv2.resize(mask, (painted.shape[1], painted.shape[0]), interpolation=cv2.INTER_LINEAR)
+    renew = 1.0 - keep
+    kept = shown = np.asarray(cv2.blendLinear(past.kept, painted, keep, renew), np.uint8)
+    if past.gain > 0.0:
+        shown = np.asarray(cv2.blendLinear(past.sharp, painted, keep, renew), np.uint8)
+    lacking = SHARPNESS * edges(painted) / max(edges(shown), 1e-3) - 1.0
+    return Settled(kept, shown, float(np.clip(past.gain + PACE * lacking, 0.0, GAIN)))
 
 
 def look_distance(one: Controls, other: Controls) -> float:

@@ -6,6 +6,7 @@ dropped on a cut, on another size and by `reset`; the picture also when the styl
 
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
@@ -17,7 +18,7 @@ from livestyle.controls import Controls, Mix
 from livestyle.live.colors import keep_colors
 from livestyle.live.flow import Floats, FlowEstimator, Motion, View
 from livestyle.live.regions import Grid, MaskSource, RegionMap
-from livestyle.live.settle import Settled, Settler, look_distance
+from livestyle.live.settle import Moved, Settled, Settler, look_distance, mix
 from livestyle.media import Frame, Pixels
 
 
@@ -51,6 +52,8 @@ class Stylizer:
         self._since_search = 0
         self.motion_every = 1  # in how many frames motion is searched once; between, it is taken to go on as it was
         self._settler = Settler()
+        self._beside = ThreadPoolExecutor(1, "settle")  # moves the last picture while the mask is computed
+        self._moved: Future[Moved] | None = None  # the last frame's picture, where things are in this one
         self._mask: Floats | None = None  # how much of the last frame still holds in this one; None after a cut
         self._past: tuple[Settled, Controls] | None = None  # the last frame's picture, and how it was painted
         self._settled: tuple[Settled, Controls] | None = None  # this frame's
@@ -118,7 +121,7 @@ class Stylizer:
         self.encodes += 1
         started = self._clock("encode", started)
         view = self._flow.view(pixels)
-        self._past, self._mask = self._settled, None
+        self._past, self._mask, self._moved = self._settled, None, None
         if not coherent:
             self._motion = None
         elif self._view is not None:
@@ -128,6 +131,8 @@ class Stylizer:
             if cut:
                 self._motion = None
             else:
+                if self._past is not None:
+                    self._moved = self._beside.submit(self._settler.move, self._past[0], motion.flow)
                 flow = np.ascontiguousarray(motion.flow.transpose(2, 0, 1)[None])
                 mask = self._graphs["mask"](
                     features=features,
@@ -136,6 +141,8 @@ class Stylizer:
                     confidence=self._backend.upload(motion.confidence[None, None]),
                 )["mask"]
                 self._mask = self._backend.download(mask)[0, 0].astype(np.float32, copy=False)
+                if self._moved is not None:
+                    self._moved.exception()  # no result yet: for two cores, painting beside it is more than they have
                 self._clock("mask", started)
         self._seen, self._features, self._view = frame, features, view
 
@@ -151,12 +158,11 @@ class Stylizer:
     def _settle(self, picture: Pixels, controls: Controls) -> Pixels:
         """The painted picture, steadied by the last frame's where there is one in the same styles."""
         settled = Settled(picture, picture)
-        if self._mask is not None and self._motion is not None and self._past is not None:
-            past, look = self._past
-            apart = look_distance(look, controls)
+        if self._mask is not None and self._moved is not None and self._past is not None:
+            apart = look_distance(self._past[1], controls)
             if apart < 1.0:
                 mask = self._mask * np.float32(1.0 - apart) if apart else self._mask
-                settled = self._settler.settle(picture, past, self._motion.flow, mask)
+                settled = mix(picture, self._moved.result(), mask)
         self._settled = settled, controls
         return settled.shown
 
@@ -190,7 +196,7 @@ class Stylizer:
     def reset(self) -> None:
         """Forget the past: after a seek, a stall or another source."""
         self._seen, self._features, self._view, self._motion = None, None, None, None
-        self._mask, self._past, self._settled = None, None, None
+        self._mask, self._moved, self._past, self._settled = None, None, None, None
 
     def close(self) -> None:
         """Release the backend. May be called twice; `paint` opens it again."""
