@@ -12,6 +12,7 @@ import pytest
 from av.container import InputContainer
 from clips import make_clip, number_of
 
+from livestyle import v4l2
 from livestyle.errors import SourceError, SourceLost
 from livestyle.media import Frame
 from livestyle.sources import camera, describe_sources
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/dev/videoN is 
 @pytest.fixture
 def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder in place of /dev."""
-    monkeypatch.setattr(camera, "DEVICES", tmp_path)
+    monkeypatch.setattr(v4l2, "DEVICES", tmp_path)
     return tmp_path
 
 
@@ -44,7 +45,7 @@ class Pattern(CameraSource):
 @pytest.fixture
 def null_device(devices: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (devices / "video0").symlink_to("/dev/null")
-    monkeypatch.setattr(camera, "_query", lambda index: camera.Camera(index, "pattern", virtual=False))
+    monkeypatch.setattr(v4l2, "ask_node", lambda index: v4l2.Node(index, "pattern", captures=True))
 
 
 def test_a_machine_without_a_camera_says_so(devices: Path) -> None:
@@ -75,6 +76,7 @@ def test_both_readers_refuse_a_device_that_is_none(devices: Path, capfd: pytest.
     (devices / "video77").symlink_to("/dev/null")
     source = CameraSource.__new__(CameraSource)
     source._index, source._size, source._fps, source._name = 77, (640, 480), 30.0, "camera 77"
+    source._path = devices / "video77"
     assert source._open_v4l2() is None
     with pytest.raises(SourceError, match="camera 77 cannot be opened"):
         Reader("test", source._produce_opencv).opened(5.0, "late")

@@ -13,7 +13,7 @@ import livestyle
 PACKAGE = Path(livestyle.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-LEAF = {"errors", "media", "config", "controls", "looks", "pictures", "own_banks"}
+LEAF = {"errors", "media", "config", "controls", "looks", "pictures", "own_banks", "v4l2"}
 ROOMS = {"sources", "sinks", "artifacts", "backends"}
 TORCH_ROOMS = {"model", "train", "deploy", "evaluate", "analogy"}
 HAS_TORCH = {"torch", "torchvision", "nncf", "model"}

@@ -6,15 +6,14 @@ OpenCV keeps four V4L2 buffers, so its buffer size is set to 1 (virtual_webcam_b
 
 import os
 import stat
-import struct
 import sys
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from errno import EACCES, EBUSY, ENODEV, ENOENT, EPERM
 from fractions import Fraction
 from functools import partial
-from pathlib import Path
 from typing import cast
 
 import av
@@ -22,24 +21,19 @@ import cv2
 import numpy as np
 from av.container import InputContainer
 
+from livestyle import v4l2
 from livestyle.errors import SourceError, SourceLost
 from livestyle.media import Frame, Pixels, StreamInfo
 from livestyle.sources.demux import Demuxer
 from livestyle.sources.reader import Picture, Reader
 
-DEVICES = Path("/dev")
 OPEN_SECONDS = 10.0  # some need 5 s to the first picture, Windows' Media Foundation longer
 STALL_SECONDS = 3.0  # no picture for this long: unplugged, or the driver hangs
 WIDTH, HEIGHT, FPS = 1280, 720, 30.0  # what call programs expect
 NO_CAMERA = "no camera found: plug one in, or try `--source scene`"
 
-# linux/videodev2.h
-VIDIOC_QUERYCAP = 0x80685600
-CAPABILITY = struct.Struct("16s32s32sIII12x")  # driver, card, bus, version, capabilities, device_caps
-CAP_VIDEO_CAPTURE = 0x00000001
-CAP_VIDEO_CAPTURE_MPLANE = 0x00001000
-CAP_DEVICE_CAPS = 0x80000000
-LOOPBACK_DRIVER = "v4l2 loopback"  # most likely the virtual camera that we write to
+# V4L2's letters -> FFmpeg's name, as they are asked for
+FORMATS = {"MJPG": "mjpeg", "YUYV": "yuyv422", "NV12": "nv12", "YU12": "yuv420p", "UYVY": "uyvy422"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +49,11 @@ def list_cameras() -> list[Camera]:
     """The capture devices of this machine by index, virtual ones included; empty where the system is not Linux."""
     if sys.platform != "linux":
         return []
-    indices = sorted(int(path.name[5:]) for path in DEVICES.glob("video*") if path.name[5:].isdigit())
-    return [camera for camera in map(_query, indices) if camera is not None]
+    return [
+        Camera(node.index, node.card or "not accessible", virtual=node.loopback)
+        for node in v4l2.list_nodes()
+        if node.captures or node.reason
+    ]
 
 
 def first_camera() -> int:
@@ -87,6 +84,7 @@ class CameraSource:
         self._index = first_camera() if index is None else index
         self._size = size or (WIDTH, HEIGHT)
         self._fps = fps or FPS
+        self._path = v4l2.DEVICES / f"video{self._index}"
         self._name = f"camera {self._index}"
         if sys.platform == "linux":
             _check_device(self._index)
@@ -127,8 +125,8 @@ class CameraSource:
         if container is None:
             self._produce_opencv(reader)
             return
-        with container:
-            demuxer = Demuxer(container, self._name, live=True)
+        lent = "v4l2" in container.format.name.split(",")
+        with container, closing(Demuxer(container, self._name, live=True, lent=lent)) as demuxer:
             reader.announce(demuxer.info)
             for item in demuxer:
                 if not reader.offer(item):
@@ -136,16 +134,34 @@ class CameraSource:
 
     def _open_v4l2(self) -> InputContainer | None:
         """The device through FFmpeg, MJPG if it has that; None if FFmpeg does not get along with it."""
-        wishes = {"video_size": "{}x{}".format(*self._size), "framerate": f"{self._fps:g}"}
-        for options in ({"input_format": "mjpeg", **wishes}, wishes, {}):
+        for options in (*self._offers(), {}):
             try:
-                return av.open(
-                    str(DEVICES / f"video{self._index}"), format="v4l2", options=options, timeout=(5.0, STALL_SECONDS)
-                )
+                return av.open(str(self._path), format="v4l2", options=options, timeout=(5.0, STALL_SECONDS))
             except av.FFmpegError as error:
                 if error.errno in (EBUSY, EACCES, EPERM, ENOENT, ENODEV):
                     raise SourceError(_explain(error.errno, self._index)) from error
         return None
+
+    def _offers(self) -> list[dict[str, str]]:
+        """FFmpeg's options for what the camera has that is nearest to the wish.
+
+        Its own answer to a size that the camera does not have is no use: FFmpeg 8 goes on to expect the size that was
+        asked for, and every raw picture is too small for it.
+        """
+        try:
+            device = os.open(self._path, os.O_RDWR | os.O_NONBLOCK)
+        except OSError as error:
+            raise SourceError(_explain(error.errno, self._index)) from error
+        try:
+            given = {name: v4l2.try_format(device, letters, *self._size) for letters, name in FORMATS.items()}
+        finally:
+            os.close(device)
+        rate = f"{self._fps:g}"
+        return [
+            {"input_format": name, "video_size": f"{size[0]}x{size[1]}", "framerate": rate}
+            for name, size in given.items()
+            if size is not None
+        ]
 
     def _produce_opencv(self, reader: Reader) -> None:
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # OpenCV would write to the terminal
@@ -185,35 +201,8 @@ def _from_bgr(bgr: Pixels) -> Pixels:
     return np.ascontiguousarray(bgr[:, :, ::-1])
 
 
-def _query(index: int) -> Camera | None:
-    """The camera behind /dev/videoN; None if it is none (many cameras have a second node for metadata)."""
-    import fcntl  # not on Windows
-
-    answer = bytearray(CAPABILITY.size)
-    try:
-        device = os.open(DEVICES / f"video{index}", os.O_RDWR | os.O_NONBLOCK)
-    except OSError as error:
-        # One that is there and may not be opened is better named than hidden: opening it says what to do.
-        return Camera(index, "not accessible", virtual=False) if error.errno in (EACCES, EPERM, EBUSY) else None
-    try:
-        fcntl.ioctl(device, VIDIOC_QUERYCAP, answer)
-    except OSError:
-        return None
-    finally:
-        os.close(device)
-    driver, card, _, _, capabilities, own = CAPABILITY.unpack(answer)
-    own = own if capabilities & CAP_DEVICE_CAPS else capabilities
-    if not own & (CAP_VIDEO_CAPTURE | CAP_VIDEO_CAPTURE_MPLANE):
-        return None
-    return Camera(index, _text(card), virtual=_text(driver) == LOOPBACK_DRIVER)
-
-
-def _text(field: bytes) -> str:
-    return field.split(b"\0")[0].decode(errors="replace")
-
-
 def _check_device(index: int) -> None:
-    path = DEVICES / f"video{index}"
+    path = v4l2.DEVICES / f"video{index}"
     try:
         mode = path.stat().st_mode
     except OSError as error:
@@ -222,7 +211,8 @@ def _check_device(index: int) -> None:
         raise SourceError(f"{path} is not a camera")
     if not os.access(path, os.R_OK | os.W_OK):
         raise SourceError(_explain(EACCES, index))
-    if _query(index) is None:
+    node = v4l2.ask_node(index)
+    if node is None or not (node.captures or node.reason):
         raise SourceError(f"{path} gives no pictures (it is no camera); `livestyle doctor` lists those that do")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations  # av.Packet is generic for type checkers only
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from functools import partial
 from itertools import chain
@@ -31,13 +31,15 @@ class Demuxer:
 
     ``name`` is how messages call it, ``live`` as in `StreamInfo`. The first picture is at pts 0. Packets that cannot be
     decoded are passed over, `BAD_PACKETS` of them in a row end in `SourceLost`, as does a container that stops giving.
-    Raises `SourceError` when there is no video in it.
+    ``lent`` says that packets lie in the device's memory, which goes when the container closes: they are copied as they
+    come, and `close` has to let go of the last one before. Raises `SourceError` when there is no video in it.
     """
 
-    def __init__(self, container: InputContainer, name: str, live: bool) -> None:
+    def __init__(self, container: InputContainer, name: str, live: bool, *, lent: bool = False) -> None:
         self._container = container
         self._name = name
         self._live = live
+        self._lent = lent
         self._bad = 0
         self._index = 0
         self._captured = 0.0
@@ -54,12 +56,18 @@ class Demuxer:
             self._sound = None
         else:
             self._sound_track = Track(self._timeline, audio.time_base, round(Fraction(1, 50) / audio.time_base))
+        self._wanted = [stream for stream in (self._video, self._sound) if stream is not None]
+        self._demuxed = self._demux()
         self._items = self._decode()
         frames = None if live else self._video.frames or None
         self.info = StreamInfo(*self._size(), fps, live, audio, frames)
 
     def __iter__(self) -> Iterator[Picture | AudioPacket]:
         return self._items
+
+    def close(self) -> None:
+        """Let go of what was read last; nothing more comes. May be called twice."""
+        self._demuxed.close()
 
     def _size(self) -> tuple[int, int]:
         """(width, height), of a file after its rotation, for which the first picture has to be decoded."""
@@ -90,21 +98,24 @@ class Demuxer:
                     yield from self._audible(early)
                 yield self._picture(image)
 
+    def _demux(self) -> Generator[av.Packet[Stream], None, None]:
+        return cast("Generator[av.Packet[Stream], None, None]", self._container.demux(*self._wanted))
+
     def _packets(self) -> Iterator[av.Packet[Stream]]:
-        streams = [stream for stream in (self._video, self._sound) if stream is not None]
-        packets = self._container.demux(*streams)
         while True:
             try:
-                packet = next(packets, None)
+                packet = next(self._demuxed, None)
             except av.error.InvalidDataError as error:
                 self._count_bad(error)
-                packets = self._container.demux(*streams)  # the old one ended by raising
+                self._demuxed = self._demux()  # the old one ended by raising
                 continue
             except av.FFmpegError as error:
                 raise SourceLost(f"{self._name} stopped: {_reason(error)}") from error
             self._captured = time.monotonic()
             if packet is None:
                 break
+            if self._lent:
+                packet = _copy(packet)
             yield packet
         if self._live:
             raise SourceLost(f"{self._name} ended")
@@ -141,6 +152,19 @@ class Demuxer:
         stamp = packet.dts if packet.pts is None else packet.pts
         pts = self._sound_track.mend(stamp, packet.duration, self._captured)
         return AudioPacket(bytes(packet), pts, packet.duration or 0, self._sound_track.time_base)
+
+
+def _copy(packet: av.Packet[Stream]) -> av.Packet[Stream]:
+    """The same in memory of its own: libavdevice's v4l2 hands out the driver's, of which pictures would be made too.
+
+    What is left of it when the container closes is given back to a device that is gone: SIGSEGV, seen with vivid.
+    """
+    copy: av.Packet[Stream] = av.Packet(packet.size)
+    if packet.size:
+        copy.update(bytes(packet))
+    copy.stream, copy.time_base = packet.stream, packet.time_base
+    copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
+    return copy
 
 
 def _choose_video(container: InputContainer, name: str) -> VideoStream:
