@@ -9,6 +9,7 @@ The file's keys are the names of the fields::
     fps = 30
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from fractions import Fraction
@@ -22,6 +23,9 @@ from livestyle.errors import ConfigError
 
 SIDES = (16, 8192)  # pixels
 RATES = (1, 240)  # frames per second
+RATE = re.compile(r"[+-]?\d{1,9}(\.\d{1,18}|/\d{1,9})?")  # `Fraction` would work for hours on 1e999999999
+DIGITS = 9  # of a number; Python refuses to read thousands of them
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")  # no system takes a NUL in a path, no message stays one line with the others
 
 
 class LiveConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +61,9 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: Path | None = None
 
     def __post_init__(self) -> None:
+        for text in (self.source, *self.sinks, *self.regions, str(self.report), str(self.snapshots)):
+            if CONTROL.search(text):
+                raise ConfigError(f"{text!r} holds a control character, which no name or path may have")
         if not self.sinks:
             raise ConfigError("no sink is given: name at least one")
         if not 0.0 <= self.strength <= 1.0:
@@ -94,17 +101,20 @@ def read_config(file: Path | None, flags: Mapping[str, object]) -> LiveConfig:
 def parse_size(text: object) -> tuple[int, int]:
     """Read ``640x360`` into (640, 360). Raises `ConfigError`."""
     width, _, height = str(text).lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
+    if not (width.isdecimal() and height.isdecimal() and max(len(width), len(height)) <= DIGITS):
         raise ConfigError(f"size {text!r} is not of the form 640x360")
     return int(width), int(height)
 
 
 def parse_rate(text: object) -> Fraction:
     """Read frames per second, ``30``, ``29.97`` or ``30000/1001``. Raises `ConfigError`."""
+    words = str(text).strip()
     try:
-        rate = Fraction(str(text))
-    except (ValueError, ZeroDivisionError):
-        raise ConfigError(f"{text!r} is not a number of frames per second") from None
+        rate = Fraction(words) if RATE.fullmatch(words) else None
+    except ZeroDivisionError:
+        rate = None
+    if rate is None:
+        raise ConfigError(f"{text!r} is not a number of frames per second")
     return rate.limit_denominator(1001)
 
 
@@ -115,22 +125,31 @@ def _read_file(file: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read {file}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file} is not a text file") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, or a number that Python refuses for its length
         raise ConfigError(f"{file} is not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{file} is not valid TOML: it is nested too deep") from error
     for key in values:
         find_name(key, LiveConfig.__struct_fields__, f"key in {file}:")
     for key in ("report", "snapshots"):
         if isinstance(values.get(key), str):  # paths in a file are from that file's folder
-            values[key] = file.parent / Path(values[key]).expanduser()
+            values[key] = file.parent / _expand(values[key])
     return values
 
 
 def _decode(kind: type, value: object) -> object:
     if kind is Path and isinstance(value, str):
-        return Path(value).expanduser()
+        return _expand(value)
     if isinstance(value, kind):
         return value
     raise ValueError(f"{value!r} is not a {kind.__name__.lower()}")
+
+
+def _expand(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:  # ~NAME of nobody here
+        raise ConfigError(f"{path!r} names no home folder that is here") from error
 
 
 def _say(error: msgspec.ValidationError) -> str:

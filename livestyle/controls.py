@@ -15,6 +15,8 @@ Mix = tuple[tuple[str, float], ...]  # (style, weight), weights > 0 that sum to 
 
 BLEND_STEP = 0.1
 STRENGTH_STEP = 0.1
+WEIGHTS = (1e-6, 1e6)  # of a style in a mix; with wider ones a share could come out as 0
+MOST_REGIONS = 32  # each takes memory, and a mix of its own a run of the bank
 LONGEST_MORPH = 60.0  # s
 UNPAINTED = "none"  # in the place of a style, at the start of a run: nothing but a look
 SHAPES = ("left", "right", "top", "bottom", "circle")  # masks that need no file; four fractions x,y,w,h are another
@@ -87,8 +89,8 @@ def parse_mix(text: str, styles: Sequence[str]) -> Mix:
             weight = float(weight_text) if weight_text else 1.0
         except ValueError:
             raise ConfigError(f"weight {weight_text!r} in {text!r} is not a number") from None
-        if not 0.0 < weight < float("inf"):
-            raise ConfigError(f"weight {weight_text!r} in {text!r} must be above 0")
+        if not WEIGHTS[0] <= weight <= WEIGHTS[1]:
+            raise ConfigError(f"weight {weight_text!r} in {text!r} must be above 0, {WEIGHTS[0]:f} to {WEIGHTS[1]:.0f}")
         name = find_name(name, styles, "style")
         entries[name] = entries.get(name, 0.0) + weight
     total = sum(entries.values())
@@ -140,9 +142,14 @@ def read_rectangle(text: str) -> tuple[float, float, float, float] | None:
 
 
 def add_region(regions: tuple[Region, ...], region: Region) -> tuple[Region, ...]:
-    """``regions`` with one more on top; one of the same mask is replaced where it lies."""
+    """``regions`` with one more on top; one of the same mask is replaced where it lies.
+
+    Raises `ConfigError` when there are `MOST_REGIONS` already.
+    """
     if any(other.mask == region.mask for other in regions):
         return tuple(region if other.mask == region.mask else other for other in regions)
+    if len(regions) >= MOST_REGIONS:
+        raise ConfigError(f"there are {MOST_REGIONS} regions already: take one away first")
     return (*regions, region)
 
 
@@ -177,9 +184,9 @@ def _shift_blend(controls: Controls, styles: Sequence[str], step: float) -> Cont
 
 def _choose_style(controls: Controls, styles: Sequence[str], argument: str) -> Controls:
     if argument.isdecimal():
-        number = int(argument)
-        if not 1 <= number <= len(styles):
-            raise ConfigError(f"there is no style number {number}: give 1 to {len(styles)}")
+        number = int(argument[:9])  # Python refuses to read thousands of digits
+        if len(argument) > 9 or not 1 <= number <= len(styles):
+            raise ConfigError(f"there is no style number {argument}: give 1 to {len(styles)}")
         return replace(controls, mix=((styles[number - 1], 1.0),))
     return replace(controls, mix=parse_mix(argument, styles))
 

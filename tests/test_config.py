@@ -95,6 +95,13 @@ def test_a_config_cannot_be_changed():
         ("coherence = 1", "coherence: expected `bool`"),
         ("report = 3", "report: "),
         ("source = ", "not valid TOML"),
+        (f"port = {'9' * 5000}", "not valid TOML"),
+        (f"port = {'[' * 3000}", "nested too deep"),
+        ('fps = "1e999999999"', "is not a number of frames per second"),
+        (f'size = "{"9" * 5000}x9"', "not of the form 640x360"),
+        ('report = "~nobody-of-that-name/a.json"', "names no home folder"),
+        ('source = "a\\u0000b"', "control character"),
+        ('regions = ["a\\nb.png=scream"]', "control character"),
     ],
 )
 def test_a_mistake_in_the_file_is_one_line_that_says_what(tmp_path: Path, text: str, says: str):

@@ -68,6 +68,11 @@ def test_a_wrong_command_is_one_line(board: ControlBoard, text: str, says: str) 
     assert board.controls is before
 
 
+def test_a_command_that_is_no_text_is_one_line(board: ControlBoard) -> None:
+    with pytest.raises(ConfigError, match="not text in UTF-8"):
+        send_command("style \udcff")
+
+
 def test_nothing_runs(runtime: Path) -> None:
     with pytest.raises(ConfigError, match="no livestyle is running"):
         send_command("next")
@@ -168,6 +173,7 @@ def test_clients_that_misbehave_leave_the_server_working(runtime: Path) -> None:
     with CtlServer(board, dict) as server:
         assert b"error" in talk(server.path, b"not json\n")
         assert b"error" in talk(server.path, b'{"command": 3}\n')
+        assert b"error" in talk(server.path, b'{"command": "next", "x": ' + b"[" * 2000 + b"\n")
         with socket.socket(socket.AF_UNIX) as silent:  # never says anything
             silent.connect(str(server.path))
             with socket.socket(socket.AF_UNIX) as gone:

@@ -1,5 +1,6 @@
 """Regions and the source's colours: where each style shows, how crisp its border is, and what it costs."""
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from textures import make_frame, make_texture
 from livestyle.artifacts import Model, load_model
 from livestyle.controls import ControlBoard, Controls, Region, add_region, parse_mix, parse_region
 from livestyle.errors import ConfigError
-from livestyle.live.regions import Grid, RegionMap, draw_shape, stack, to_grid
+from livestyle.live.regions import Floats, Grid, RegionMap, draw_shape, stack, to_grid
 from livestyle.live.stylizer import Stylizer
 from livestyle.media import Frame, Pixels
 
@@ -302,3 +303,20 @@ def test_kept_colours_are_the_sources_on_the_paintings_light(model: Model) -> No
     assert np.percentile(np.abs(light - painted_light), 95) <= 2
     assert np.percentile(np.abs(colours - source_colours), 95) <= 2
     assert np.abs(painted_colours - source_colours).mean() > 4
+
+
+def test_a_mask_that_is_no_longer_used_is_let_go() -> None:
+    given = []
+
+    def draw(frame: Frame) -> Floats:
+        mask = np.ones((4, 4), np.float32)
+        given.append(weakref.ref(mask))
+        return mask
+
+    one, two = (("one", 1.0),), (("two", 1.0),)
+    frame, grid = make_frame(np.zeros((32, 32, 3), np.uint8)), Grid(8, 8, 4, 0)
+    regions = RegionMap({"painted": draw})
+    regions.split(Controls(one, (Region("painted", two),)), frame, grid)
+    assert given[0]() is not None
+    regions.split(Controls(one, (Region("left", two),)), frame, grid)
+    assert given[0]() is None

@@ -1,6 +1,8 @@
 """The page's server, with real HTTP clients: assets, state, commands, who may ask, starting and stopping."""
 
+import gc
 import json
+import socket
 import threading
 import time
 import urllib.error
@@ -92,7 +94,16 @@ def test_a_wrong_command_is_400_with_one_line(rig: Rig, text: str) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b'{"command": 3}', b'{"other": "next"}', b"\xff\xfe", b'{"command": "%b"}' % (b"x" * 2000)],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"command": 3}',
+        b'{"other": "next"}',
+        b"\xff\xfe",
+        b'{"command": "%b"}' % (b"x" * 2000),
+        b"[" * 2000,
+    ],
 )
 def test_a_body_that_is_no_command_is_400(rig: Rig, body: bytes) -> None:
     status, _, answer = rig.post(body)
@@ -103,6 +114,25 @@ def test_a_body_that_is_no_command_is_400(rig: Rig, body: bytes) -> None:
 def test_a_body_too_large_is_refused(rig: Rig) -> None:
     assert rig.post(b" " * (MESSAGE_LIMIT + 1))[0] == 413
     assert rig.get("/api/command")[0] == 405
+
+
+def test_answers_do_not_wait_until_the_one_before_is_acknowledged(rig: Rig) -> None:
+    with rig.raw(b"GET /api/state HTTP/1.1\r\nHost: localhost\r\n\r\n") as client:
+        assert client.recv(65536)
+        ours = client.getsockname()
+        served = [
+            thing
+            for thing in gc.get_objects()
+            if isinstance(thing, socket.socket) and thing.fileno() >= 0 and _peer(thing) == ours
+        ]
+        assert [end.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for end in served] == [1]
+
+
+def _peer(end: socket.socket) -> object:
+    try:
+        return end.getpeername()
+    except OSError:
+        return None
 
 
 # ---- who may ask

@@ -137,7 +137,7 @@ class CtlServer:
     def _answer(self, line: bytes) -> bytes:
         try:
             request = msgspec.json.decode(line, type=_Request)
-        except (msgspec.DecodeError, UnicodeError):
+        except (msgspec.DecodeError, UnicodeError, RecursionError):  # the last where brackets are nested by the hundred
             return encode_json({"error": 'send one line of JSON such as {"command": "style udnie"}'})
         if not hmac.compare_digest(request.token.encode(), self._token.encode()):
             return encode_json({"error": "this livestyle belongs to somebody else"})
@@ -160,10 +160,14 @@ def send_command(text: str, path: Path | None = None, pid: int | None = None) ->
     connection, token = _connect(_candidates(path, pid), pid)
     with connection:
         try:
+            request = encode_json(_Request(text, token))
+        except UnicodeEncodeError:
+            raise ConfigError(f"command {text!r} is not text in UTF-8") from None
+        try:
             connection.settimeout(REPLY_TIMEOUT)
-            connection.sendall(encode_json(_Request(text, token)) + b"\n")
+            connection.sendall(request + b"\n")
             reply = msgspec.json.decode(_read_line(connection, REPLY_LIMIT, REPLY_TIMEOUT), type=_Reply)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeError, RecursionError):
             raise LivestyleError("the running livestyle does not answer: it is busy, stopping or stuck") from None
     if reply.error is not None:
         raise ConfigError(reply.error)

@@ -126,7 +126,9 @@ def listen(host: str, port: int) -> socket.socket:
     if not 0 <= port <= 65535:
         raise ConfigError(f"port {port} does not exist: --port takes 0 to 65535")
     is_dual = not host and socket.has_dualstack_ipv6()
-    listener = socket.socket(socket.AF_INET6 if ":" in host or is_dual else socket.AF_INET, socket.SOCK_STREAM)
+    family = socket.AF_INET6 if ":" in host or is_dual else socket.AF_INET
+    # asyncio turns Nagle off (40 ms between two writes to a client that acknowledges late) where it sees the protocol
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if sys.platform != "win32":  # there it would let two programs share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

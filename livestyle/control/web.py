@@ -189,7 +189,7 @@ class WebServer:
             self._board.run(msgspec.json.decode(message, type=_Request).command)
         except ConfigError as error:
             return str(error)
-        except (msgspec.DecodeError, UnicodeError):
+        except (msgspec.DecodeError, UnicodeError, RecursionError):  # the last where brackets are nested by the hundred
             return 'send JSON such as {"command": "style udnie"}'
         self._publish()
         return ""
@@ -220,7 +220,7 @@ class WebServer:
 
     async def _get_preview(self, request: Request) -> Response:
         text = request.query_params.get("fps", str(PREVIEW_FPS))
-        if not text.isdecimal() or not 1 <= int(text) <= PREVIEW_FPS_LIMIT:
+        if not text.isdecimal() or len(text) > 3 or not 1 <= int(text) <= PREVIEW_FPS_LIMIT:
             return Response(f"fps goes from 1 to {PREVIEW_FPS_LIMIT}", 400, media_type="text/plain")
         media_type = "multipart/x-mixed-replace; boundary=frame"
         if request.method == "HEAD":

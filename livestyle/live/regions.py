@@ -60,6 +60,8 @@ class RegionMap:
         if grid != self._grid:
             self._grid, self._coarse, self._made = grid, {}, None
         masks = [self._fetch(region.mask, frame) for region in controls.regions]
+        # a rectangle that is drawn anew is another name each time
+        self._coarse = {region.mask: self._coarse[region.mask] for region in controls.regions}
         if not self._is_made_of(controls, masks):
             self._layers = stack(controls.mix, controls.regions, masks)
             self._made = controls.mix, controls.regions, masks
