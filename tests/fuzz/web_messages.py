@@ -2,7 +2,8 @@
 
 A real server, spoken to over its socket. The first byte chooses: 0 mod 4 is the body of a POST to /api/command on a
 connection that stays, 1 a text and 2 a binary message on a WebSocket that stays, 3 a connection of its own that gets
-the bytes as they are; 7 mod 8 the same to a server that asks for a token. The limits on rates are lifted. Nothing may be logged as an error, answered with 500, or hang up on a connection that stays.
+the bytes as they are, 7 mod 8 the same to a server that asks for a token. The limits on rates are lifted. Nothing may
+be logged as an error, answered with 500, or hang up on a connection that stays.
 """
 
 import contextlib
