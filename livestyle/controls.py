@@ -1,14 +1,17 @@
 """What may change while a stream runs: one frozen value, its holder, and the table of commands.
 
-Terminal keys, the page and ``livestyle ctl`` are front ends of the one `COMMANDS` table. Nothing queues: a command
-replaces the value whole under one lock, and the stylizer reads the newest value once per frame.
+Keys, hotkeys, the page, ``livestyle ctl``, OSC and MIDI are front ends of the one `COMMANDS` table. Nothing queues: a
+command replaces the value whole under one lock, and the stylizer reads the newest value once per frame.
 """
 
 import difflib
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
+from livestyle.arguments import read_fraction, read_switch
+from livestyle.blend import shift_blend, step_style
 from livestyle.errors import ConfigError
 
 Mix = tuple[tuple[str, float], ...]  # (style, weight), weights > 0 that sum to 1
@@ -68,6 +71,22 @@ class Controls:
     def styles(self) -> set[str]:
         """Every style that is in use somewhere."""
         return {style for mix in (self.mix, *(region.mix for region in self.regions)) for style, _ in mix}
+
+
+class PresetStore(Protocol):
+    """Where named sets of controls are kept (`livestyle.presets.Presets`). Every method may raise `ConfigError`."""
+
+    def names(self) -> list[str]:
+        """The presets at this moment, sorted."""
+
+    def recall(self, name: str, controls: Controls, board: "ControlBoard") -> Controls:
+        """``controls`` with what the preset holds."""
+
+    def save(self, name: str, controls: Controls) -> None:
+        """Keep what of ``controls`` belongs into a preset; one of that name is replaced."""
+
+    def delete(self, name: str) -> None:
+        """Remove a preset."""
 
 
 def find_name(name: str, known: Iterable[str], what: str) -> str:
@@ -153,33 +172,8 @@ def add_region(regions: tuple[Region, ...], region: Region) -> tuple[Region, ...
     return (*regions, region)
 
 
-def _step_style(controls: Controls, styles: Sequence[str], step: int) -> Controls:
-    index = (styles.index(controls.style) + step) % len(styles)
-    return replace(controls, mix=((styles[index], 1.0),))
-
-
-def _shift_blend(controls: Controls, styles: Sequence[str], step: float) -> Controls:
-    """Move weight between the current pair: towards the second style (step > 0) or back to the first.
-
-    A plain style pairs with its successor in the list, and with its predecessor when moved backwards, so that the
-    arrows walk through all styles in both directions.
-    """
-    if len(styles) < 2:
-        return controls
-    if len(controls.mix) == 2:
-        (first, weight), (second, _) = controls.mix
-    else:
-        first = controls.style
-        if step > 0:
-            second, weight = styles[(styles.index(first) + 1) % len(styles)], 1.0
-        else:
-            first, second, weight = styles[(styles.index(first) - 1) % len(styles)], first, 0.0
-    weight = weight - step
-    if weight >= 1.0 - 1e-6:
-        return replace(controls, mix=((first, 1.0),))
-    if weight <= 1e-6:
-        return replace(controls, mix=((second, 1.0),))
-    return replace(controls, mix=((first, weight), (second, 1.0 - weight)))
+def _shift_mix(controls: Controls, board: "ControlBoard", step: float) -> Controls:
+    return replace(controls, mix=shift_blend(controls.mix, controls.style, board.styles, step))
 
 
 def _choose_style(controls: Controls, styles: Sequence[str], argument: str) -> Controls:
@@ -216,26 +210,19 @@ def _read_seconds(argument: str) -> float:
         raise ConfigError(f"morph {argument!r} is not a number of seconds") from None
 
 
-def _read_fraction(argument: str, what: str) -> float:
-    try:
-        value = float(argument)
-    except ValueError:
-        raise ConfigError(f"{what} {argument!r} is not a number") from None
-    if not 0.0 <= value <= 1.0:
-        raise ConfigError(f"{what} {argument!r} is outside 0 to 1")
-    return value
-
-
-def _read_switch(argument: str, now: bool) -> bool:
-    values = {"": not now, "toggle": not now, "on": True, "off": False}
-    if argument not in values:
-        raise ConfigError(f"{argument!r} is not a switch: give on, off or toggle")
-    return values[argument]
-
-
 def _choose_look(controls: Controls, board: "ControlBoard", argument: str) -> Controls:
     look = "" if argument == "off" else find_name(argument, (*board.looks, "off"), "look")
     return replace(controls, look=look)
+
+
+def _save_preset(controls: Controls, board: "ControlBoard", name: str) -> Controls:
+    board.presets.save(name, controls)
+    return controls
+
+
+def _delete_preset(controls: Controls, board: "ControlBoard", name: str) -> Controls:
+    board.presets.delete(name)
+    return controls
 
 
 def _change_strength(controls: Controls, step: float) -> Controls:
@@ -262,14 +249,10 @@ COMMANDS: dict[str, Command] = {
         tuple("123456789"),
         "NAME",
     ),
-    "next": Command("next style", lambda c, b, _: _step_style(c, b.styles, 1), ("n",)),
-    "previous": Command("previous style", lambda c, b, _: _step_style(c, b.styles, -1), ("p",)),
-    "blend-more": Command(
-        "blend towards the next style", lambda c, b, _: _shift_blend(c, b.styles, BLEND_STEP), ("right",)
-    ),
-    "blend-less": Command(
-        "blend back to the previous", lambda c, b, _: _shift_blend(c, b.styles, -BLEND_STEP), ("left",)
-    ),
+    "next": Command("next style", lambda c, b, _: replace(c, mix=step_style(c.style, b.styles, 1)), ("n",)),
+    "previous": Command("previous style", lambda c, b, _: replace(c, mix=step_style(c.style, b.styles, -1)), ("p",)),
+    "blend-more": Command("blend towards the next style", lambda c, b, _: _shift_mix(c, b, BLEND_STEP), ("right",)),
+    "blend-less": Command("blend back to the previous", lambda c, b, _: _shift_mix(c, b, -BLEND_STEP), ("left",)),
     "region": Command(
         "paint a part in another style: left=NAME, circle=NAME, x,y,w,h=NAME; left=off or off takes it away",
         _change_region,
@@ -284,7 +267,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "strength": Command(
         "how much of the painting shows, 0 to 1",
-        lambda c, _, a: replace(c, strength=_read_fraction(a, "strength")),
+        lambda c, _, a: replace(c, strength=read_fraction(a, "strength")),
         (),
         "0..1",
     ),
@@ -292,34 +275,51 @@ COMMANDS: dict[str, Command] = {
     "weaker": Command("less of the painting", lambda c, _, __: _change_strength(c, -STRENGTH_STEP), ("down",)),
     "keep-colors": Command(
         "paint in the colours of the source: on, off or toggle",
-        lambda c, _, a: replace(c, keep_colors=_read_switch(a, c.keep_colors)),
+        lambda c, _, a: replace(c, keep_colors=read_switch(a, c.keep_colors)),
         ("k",),
         "[on|off]",
     ),
     "look": Command("lay a colour look over the picture, or off", _choose_look, (), "NAME|off"),
     "coherence": Command(
         "steady video across frames: on, off or toggle",
-        lambda c, _, a: replace(c, coherence=_read_switch(a, c.coherence)),
+        lambda c, _, a: replace(c, coherence=read_switch(a, c.coherence)),
         ("c",),
         "[on|off]",
     ),
     "freeze": Command(
         "hold the picture; styles still change on it",
-        lambda c, _, a: replace(c, paused=_read_switch(a, c.paused)),
+        lambda c, _, a: replace(c, paused=read_switch(a, c.paused)),
         ("space",),
         "[on|off]",
     ),
     "bypass": Command(
         "show the source unpainted",
-        lambda c, _, a: replace(c, bypass=_read_switch(a, c.bypass)),
+        lambda c, _, a: replace(c, bypass=read_switch(a, c.bypass)),
         ("b",),
         "[on|off]",
     ),
     "snapshot": Command(
         "save the painted picture as PNG", lambda c, _, __: replace(c, snapshots=c.snapshots + 1), ("s",)
     ),
+    "preset": Command(
+        "take up a set of controls that was saved", lambda c, b, a: b.presets.recall(a, c, b), (), "NAME"
+    ),
+    "save-preset": Command("keep the controls of this moment under a name", _save_preset, (), "NAME"),
+    "delete-preset": Command("forget a preset", _delete_preset, (), "NAME"),
     "quit": Command("stop", lambda c, _, __: replace(c, stopping=True), ("q", "ctrl-c")),
 }
+
+
+def read_command(text: str) -> tuple[str, str]:
+    """Split a command line into name and argument. Raises `ConfigError` unless the command exists and may take it."""
+    name, _, argument = text.strip().partition(" ")
+    command = COMMANDS[find_name(name, COMMANDS, "command")]
+    argument = argument.strip()
+    if argument and not command.argument:
+        raise ConfigError(f"command {name!r} takes no argument")
+    if not argument and command.argument and not command.argument.startswith("["):
+        raise ConfigError(f"command {name!r} needs an argument: {command.argument}")
+    return name, argument
 
 
 class ControlBoard:
@@ -331,17 +331,19 @@ class ControlBoard:
         styles: Sequence[str] | Callable[[], Sequence[str]],
         masks: Sequence[str] = (),
         looks: Callable[[], Sequence[str]] = tuple,
+        presets: "PresetStore | None" = None,
     ) -> None:
         """``styles`` is the order that numbers and arrows walk through; every style of ``controls`` is in it.
 
         It is what gives them where they may come and go while a stream runs.
         ``masks`` are names of masks that regions may use beside `SHAPES` and rectangles, ``looks`` gives the names of
-        colour looks.
+        colour looks, ``presets`` is where presets are kept.
         """
         self._lock = threading.Lock()
         self._controls = controls
         self._list = styles if callable(styles) else lambda: styles
         self._list_looks = looks
+        self._presets = presets
         self.masks: Sequence[str] = tuple(masks)
 
     @property
@@ -360,17 +362,22 @@ class ControlBoard:
         """The colour looks at this moment."""
         return self._list_looks()
 
+    @property
+    def presets(self) -> PresetStore:
+        """Where presets are kept. Raises `ConfigError` where there is no such place."""
+        if self._presets is None:
+            raise ConfigError("there is no place for presets here")
+        return self._presets
+
+    def list_presets(self) -> list[str]:
+        """The presets at this moment, none where they have no place."""
+        return [] if self._presets is None else self._presets.names()
+
     def run(self, text: str) -> Controls:
         """Apply a command line such as ``style udnie`` and return the new value. Raises `ConfigError`."""
-        name, _, argument = text.strip().partition(" ")
-        command = COMMANDS[find_name(name, COMMANDS, "command")]
-        argument = argument.strip()
-        if argument and not command.argument:
-            raise ConfigError(f"command {name!r} takes no argument")
-        if not argument and command.argument and not command.argument.startswith("["):
-            raise ConfigError(f"command {name!r} needs an argument: {command.argument}")
+        name, argument = read_command(text)
         with self._lock:
-            self._controls = command.apply(self._controls, self, argument)
+            self._controls = COMMANDS[name].apply(self._controls, self, argument)
             return self._controls
 
     def press(self, key: str) -> Controls | None:

@@ -24,7 +24,7 @@ from livestyle.artifacts import Thumbnails, load_model, write_whole
 from livestyle.config import LiveConfig
 from livestyle.control.access import open_network
 from livestyle.control.ctl import CtlServer
-from livestyle.control.hotkeys import TerminalKeys, keys_help
+from livestyle.control.keys import TerminalKeys, keys_help
 from livestyle.control.qr import draw_qr_lines
 from livestyle.control.web import LOOPBACK, WebServer
 from livestyle.controls import UNPAINTED, ControlBoard, Controls, format_mix, parse_mix
@@ -39,6 +39,7 @@ from livestyle.live.stats import Stats
 from livestyle.live.stylizer import Stylizer
 from livestyle.looks import Looks
 from livestyle.media import Source, StreamInfo
+from livestyle.presets import Presets
 from livestyle.sinks import open_sink, sink_name
 from livestyle.sinks.web import PreviewSink
 from livestyle.sources import open_source
@@ -81,7 +82,7 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
     looks = Looks()
     if config.look:
         looks.read(config.look)  # the same
-    board = ControlBoard(controls, lambda: model.styles, tuple(masks), looks.names)
+    board = ControlBoard(controls, lambda: model.styles, tuple(masks), looks.names, Presets())
     stats = Stats()
     say = functools.partial(_say, console)
 

@@ -13,9 +13,10 @@ from web_rig import Rig
 
 @pytest.fixture(scope="session", autouse=True)
 def no_data_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The styles and looks of whoever runs the tests would be listed beside the shipped ones."""
+    """The styles, looks and presets of whoever runs the tests would be listed beside the shipped ones."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         yield
 
 

@@ -13,7 +13,7 @@ import livestyle
 PACKAGE = Path(livestyle.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-LEAF = {"errors", "media", "config", "controls", "looks", "pictures", "own_banks", "v4l2"}
+LEAF = {"arguments", "blend", "errors", "media", "config", "controls", "looks", "pictures", "own_banks", "v4l2"}
 ROOMS = {"sources", "sinks", "artifacts", "backends"}
 TORCH_ROOMS = {"model", "train", "deploy", "evaluate", "analogy"}
 HAS_TORCH = {"torch", "torchvision", "nncf", "model"}
@@ -24,6 +24,9 @@ WRAPPERS: dict[str, set[str]] = {  # third-party runtime -> where it may be impo
     "pycuda": {"backends/tensorrt_library.py"},
     "pyvirtualcam": {"sinks/virtualcam.py"},
     "pynput": {"control/hotkeys.py"},
+    "pythonosc": {"control/osc.py"},
+    "mido": {"control/midi.py"},
+    "rtmidi": set(),  # mido loads it
 }
 
 

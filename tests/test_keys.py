@@ -14,7 +14,7 @@ from typing import TextIO
 
 import pytest
 
-from livestyle.control.hotkeys import TerminalKeys, keys_help
+from livestyle.control.keys import TerminalKeys, keys_help
 from livestyle.control.terminal import decode_keys
 from livestyle.controls import COMMANDS, ControlBoard, Controls
 
@@ -130,7 +130,7 @@ def test_the_help_names_every_key() -> None:
 
 PROGRAM = """
 import sys, threading
-from livestyle.control.hotkeys import TerminalKeys
+from livestyle.control.keys import TerminalKeys
 from livestyle.controls import ControlBoard, Controls
 seen = threading.Event()
 keys = TerminalKeys(ControlBoard(Controls((("a", 1.0),)), ["a"]), lambda text: (print(text, flush=True), seen.set()))
@@ -204,7 +204,7 @@ if os.fork():
     os.tcsetpgrp(0, int(open(sys.argv[1]).read()))
     os._exit(0 if os.wait()[1] == 0 else 1)
 os.setpgid(0, 0)
-from livestyle.control.hotkeys import TerminalKeys
+from livestyle.control.keys import TerminalKeys
 from livestyle.controls import ControlBoard, Controls
 seen = threading.Event()
 with TerminalKeys(ControlBoard(Controls((("a", 1.0),)), ["a"]), lambda text: (print(text, flush=True), seen.set())):

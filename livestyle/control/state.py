@@ -13,7 +13,7 @@ def read_state(board: ControlBoard, report: Report) -> dict[str, object]:
     """Controls, style names in order, and the newest live report.
 
     Keys: ``controls`` (the fields of `Controls` plus ``style``; ``mix`` as a list of [name, weight], ``regions`` as a
-    list of {mask, mix}), ``styles``, ``masks`` that regions may use, ``looks``, ``report``.
+    list of {mask, mix}), ``styles``, ``masks`` that regions may use, ``looks``, ``presets``, ``report``.
     """
     controls = board.controls
     return {
@@ -37,6 +37,7 @@ def read_state(board: ControlBoard, report: Report) -> dict[str, object]:
         "styles": list(board.styles),
         "masks": [*SHAPES, *board.masks],
         "looks": list(board.looks),
+        "presets": board.list_presets(),
         "report": report(),
     }
 
