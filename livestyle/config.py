@@ -37,6 +37,9 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True):
     pictures by paths from the working folder; style ``none`` paints nothing, for a ``look`` alone. ``morph`` is in
     seconds. ``frames`` ends the run after so many. ``port`` 0 takes a free one, ``lan`` opens the page to
     the network for those who show the token.
+
+    ``hotkeys`` are changes to the usual ones, from command to combination, None for no hotkeys at all. ``osc`` is a
+    port, perhaps behind a host. ``midi`` is a part of a controller's name, ``midi_map`` from its controls to commands.
     """
 
     source: str = "auto"
@@ -57,6 +60,10 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True):
     backend: str = "auto"
     port: int = 8765
     lan: bool = False
+    hotkeys: dict[str, str] | None = None
+    osc: int | str | None = None
+    midi: str | None = None
+    midi_map: dict[str, str] = {}
     report: Path | None = None
     snapshots: Path | None = None
 
@@ -87,7 +94,10 @@ def read_config(file: Path | None, flags: Mapping[str, object]) -> LiveConfig:
     `ConfigError` for a file that cannot be read, an unknown key (it names the nearest known one) and a wrong value.
     """
     values = {} if file is None else _read_file(file)
+    table = values.get("hotkeys")
     values |= {key: value for key, value in flags.items() if value is not None}
+    if isinstance(values.get("hotkeys"), bool):  # the flag: on with the file's changes, or off in spite of them
+        values["hotkeys"] = (table if isinstance(table, dict) else {}) if values["hotkeys"] else None
     try:
         for key in values.keys() & {"size", "output_size"}:
             values[key] = parse_size(values[key])

@@ -26,6 +26,7 @@ from livestyle.control.access import open_network
 from livestyle.control.ctl import CtlServer
 from livestyle.control.keys import TerminalKeys, keys_help
 from livestyle.control.qr import draw_qr_lines
+from livestyle.control.surfaces import open_surfaces, plan_surfaces
 from livestyle.control.web import LOOPBACK, WebServer
 from livestyle.controls import UNPAINTED, ControlBoard, Controls, format_mix, parse_mix
 from livestyle.errors import ConfigError, LivestyleError, SourceError
@@ -57,6 +58,7 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
     """
     console = console or Console(stderr=True, highlight=False)
     _check_report(config.report)
+    surfaces = plan_surfaces(config)
     preview = PreviewSink()
     plans = plan_sinks(config.sinks, preview)
     _check_recordings(plans, config.source)
@@ -140,6 +142,7 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
             _tell_address(console, page.url, access.token, token_file)
         if keys.active:
             say(keys_help())
+        stack.enter_context(open_surfaces(surfaces, board, say))
         if console.is_terminal:
             line = functools.partial(_status_line, source, board, stats)
             stack.enter_context(Live(get_renderable=line, console=console, refresh_per_second=REFRESH, transient=True))

@@ -130,3 +130,23 @@ def test_sizes_and_rates():
             parse_size(text)
     with pytest.raises(ConfigError):
         parse_rate("1/0")
+
+
+def test_hotkeys_are_off_until_a_flag_or_a_table_turns_them_on(tmp_path: Path):
+    file = write(tmp_path, '[hotkeys]\nnext = "f13"\n"preset calm" = ""\n')
+    table = {"next": "f13", "preset calm": ""}
+    assert read_config(None, {}).hotkeys is None
+    assert read_config(None, {"hotkeys": True}).hotkeys == {}
+    assert read_config(file, {}).hotkeys == table
+    assert read_config(file, {"hotkeys": True}).hotkeys == table
+    assert read_config(file, {"hotkeys": False}).hotkeys is None
+    with pytest.raises(ConfigError, match="hotkeys: expected `object"):
+        read_config(write(tmp_path, "hotkeys = 3"), {})
+
+
+def test_surfaces(tmp_path: Path):
+    config = read_config(write(tmp_path, 'osc = 9000\nmidi = "pads"\n[midi_map]\n"cc 7" = "strength 0..1"\n'), {})
+    assert (config.osc, config.midi, config.midi_map) == (9000, "pads", {"cc 7": "strength 0..1"})
+    assert read_config(None, {"osc": "0.0.0.0:9000"}).osc == "0.0.0.0:9000"
+    with pytest.raises(ConfigError, match="midi_map"):
+        read_config(write(tmp_path, '[midi_map]\n"cc 7" = 3\n'), {})

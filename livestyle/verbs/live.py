@@ -61,6 +61,17 @@ def live(
         bool | None,
         typer.Option("--lan/--loopback", help="Open the page to the network, for those who have the token."),
     ] = None,
+    hotkeys: Annotated[
+        bool | None,
+        typer.Option("--hotkeys/--no-hotkeys", help="Ctrl+Alt with a key steers from any program; sees every key."),
+    ] = None,
+    osc: Annotated[
+        str | None, typer.Option(metavar="[HOST:]PORT", help="Take commands by OSC; from this computer alone.")
+    ] = None,
+    midi: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Take commands from this MIDI controller (part of its name, or auto)."),
+    ] = None,
     snapshots: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for snapshots.")] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE.toml", help="Read the settings above from a file.")
@@ -90,13 +101,28 @@ def live(
         "backend": backend,
         "port": port,
         "lan": lan,
+        "hotkeys": hotkeys,
+        "osc": osc,
+        "midi": midi,
         "snapshots": snapshots,
     }
     launch(read_config(config, flags))
 
 
+def _print_list(wanted: bool) -> None:
+    if wanted:
+        from livestyle.control.listing import list_commands_table
+
+        typer.echo(list_commands_table())
+        raise typer.Exit
+
+
 def ctl(
     command: Annotated[list[str], typer.Argument(help="For example: next, style udnie, strength 0.5, state.")],
+    list_: Annotated[
+        bool,
+        typer.Option("--list", callback=_print_list, is_eager=True, help="Show all commands, their keys and hotkeys."),
+    ] = False,
     pid: Annotated[
         int | None, typer.Option(help="Process number of the livestyle to steer; the newest otherwise.")
     ] = None,
