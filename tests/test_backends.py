@@ -36,6 +36,18 @@ def test_graph_equals_the_reference(model: Model, name: str, graph: str) -> None
     assert np.abs(got - expected).max() <= (1.0 if graph == "decode" else 1e-3)
 
 
+@pytest.mark.parametrize("name", HERE)
+def test_joined_graphs_equal_one_after_the_other(model: Model, name: str) -> None:
+    backend = open_backend(name, model, *SIZE, precision="f32")
+    examples = make_examples(*SIZE, torch.Generator().manual_seed(2))["bank"]
+    handles = {key: backend.upload(value.numpy()) for key, value in examples.items()}
+    bank, decode = backend.load("bank"), backend.load("decode")
+    apart = backend.download(decode(**bank(**handles))["picture"]).astype(np.float64)
+    joined = backend.download(backend.join(bank, decode)(**handles)["picture"])
+    assert apart.std() > 1.0
+    assert np.abs(joined - apart).max() <= 1.0
+
+
 def test_manifest_names_what_the_graphs_take(model: Model) -> None:
     assert {name: (entry.inputs, entry.output) for name, entry in model.manifest.graphs.items()} == {
         name: (names.inputs, names.output) for name, names in GRAPHS.items()

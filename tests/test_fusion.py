@@ -42,7 +42,8 @@ def test_a_mask_after_the_banks_bleeds_less_than_one_before_them(report: FusionR
 
 def test_every_cost_is_timed(report: FusionReport) -> None:
     assert set(report.milliseconds) == {
-        "bank", "bank, in a morph", "bank, regions: 1", "bank, regions: 2", "bank, regions: 3", "colors",
+        "bank+decode", "bank+decode, in a morph", "bank+decode, regions: 1", "bank+decode, regions: 2",
+        "bank+decode, regions: 3", "colors",
     }  # fmt: skip
     assert all(time > 0 for time in report.milliseconds.values())
 

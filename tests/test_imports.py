@@ -18,7 +18,7 @@ ROOMS = {"sources", "sinks", "artifacts", "backends"}
 TORCH_ROOMS = {"model", "train", "deploy", "evaluate", "analogy"}
 HAS_TORCH = {"torch", "torchvision", "nncf", "model"}
 WRAPPERS: dict[str, set[str]] = {  # third-party runtime -> where it may be imported
-    "openvino": {"backends/openvino_cpu.py"},
+    "openvino": {"backends/openvino_cpu.py", "backends/openvino_layout.py"},
     "tensorrt": set(),  # and tensorrt_rtx: loaded by name, in backends/tensorrt_library.py
     "tensorrt_rtx": set(),
     "pycuda": {"backends/tensorrt_library.py"},

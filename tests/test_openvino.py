@@ -1,11 +1,13 @@
 """OpenVINO: which numbers and files this processor takes, and that bad files and folders are told in one line."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import openvino as ov
+import openvino.properties.hint as hints
 import pytest
 
 from livestyle.artifacts import Model, find_engines, hash_file, load_model
@@ -19,10 +21,12 @@ from livestyle.backends.openvino_cpu import (
     count_threads,
     has_half,
 )
+from livestyle.backends.openvino_layout import merge_unshuffles, move_shuffles
 from livestyle.errors import BackendUnavailable, ConfigError, ModelError
 from livestyle.sources.scene import SceneSource
 
 SIZE = (168, 104)
+Change = Callable[[ov.Model], None]
 
 
 @pytest.fixture
@@ -47,6 +51,29 @@ def paint(backend: OpenVinoBackend, pixels: np.ndarray) -> np.ndarray:
     }
     painted = backend.load("bank")(features=features, **uploads)["painted"]
     return backend.download(backend.load("decode")(painted=painted)["picture"])[0]
+
+
+@pytest.mark.parametrize("variant", ["", *load_model().manifest.variants])
+@pytest.mark.parametrize(
+    ("graph", "change", "gone", "allowed"),
+    [("encode", merge_unshuffles, "Transpose", 1e-3), ("decode", move_shuffles, "DepthToSpace", 1.0)],
+)
+def test_another_layout_computes_the_same(graph: str, change: Change, gone: str, allowed: float, variant: str) -> None:
+    model, core, outputs, counts = load_model(), ov.Core(), [], []
+    for changing in (False, True):
+        network = core.read_model(model.graph_path(graph, variant))
+        network.reshape({name: list(shape) for name, shape in model.manifest.input_shapes(graph, *SIZE).items()})
+        if changing:
+            change(network)
+        counts.append([node.get_type_name() for node in network.get_ordered_ops()].count(gone))
+        compiled = core.compile_model(network, "CPU", {hints.inference_precision: ov.Type.f32})
+        entry = compiled.input(0)
+        drawn = np.random.default_rng(0).random(tuple(entry.shape))
+        drawn = (drawn * 255).astype(np.uint8) if entry.element_type == ov.Type.u8 else drawn.astype(np.float32)
+        outputs.append(compiled([drawn])[0].astype(np.float64))
+    assert counts[1] < counts[0]
+    assert outputs[0].std() > 0.1
+    assert np.abs(outputs[0] - outputs[1]).max() <= allowed
 
 
 @pytest.mark.parametrize("word", PRECISIONS)

@@ -31,7 +31,7 @@ from livestyle.evaluate.speed import (
 from livestyle.live.stylizer import Stylizer
 from livestyle.model.bank import StyleBankNetwork
 
-STAGES = ["encode", "motion", "mask", "bank", "decode", "settle"]
+STAGES = ["encode", "motion", "mask", "bank+decode", "settle"]
 
 
 @pytest.fixture(scope="module")

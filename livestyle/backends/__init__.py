@@ -42,6 +42,9 @@ class Backend(Protocol):
     def load(self, graph: str) -> Graph:
         """Compile a graph. Raises `BackendError`."""
 
+    def join(self, first: Graph, second: Graph) -> Graph:
+        """Two graphs of `load` as one: what ``first`` gives is the first input of ``second``. Raises `BackendError`."""
+
     def upload(self, array: NDArray[Any]) -> Handle:
         """A handle for a host array; the array must stay unchanged while the handle is used."""
 
@@ -50,6 +53,18 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Release everything. May be called twice."""
+
+
+class Chain:
+    """Two graphs run one after the other, for backends to which that is all that `Backend.join` can be."""
+
+    def __init__(self, first: Graph, second: Graph) -> None:
+        """Every input is one of ``first``."""
+        self._first = first
+        self._second = second
+
+    def __call__(self, **handles: Handle) -> dict[str, Handle]:
+        return self._second(**self._first(**handles))
 
 
 BACKENDS: dict[str, str] = {

@@ -1,6 +1,7 @@
 """OpenVINO on the CPU: the default, real-time on two laptop cores."""
 
 import contextlib
+import functools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,12 +17,14 @@ import platformdirs
 from numpy.typing import NDArray
 from openvino.preprocess import PrePostProcessor
 
-from livestyle.artifacts import GraphEntry, Model
+from livestyle.artifacts import Model
+from livestyle.backends import Graph
+from livestyle.backends.openvino_layout import join_models, merge_unshuffles, move_shuffles
 from livestyle.controls import find_name
 from livestyle.errors import BackendError, BackendUnavailable, ConfigError, ModelError
 
 PRECISIONS = ("auto", "f32", "bf16", "int8")
-CACHED = 48  # files in the cache: four graphs at twelve sizes, about 12 MB
+CACHED = 72  # files in the cache: six graphs at twelve sizes, about 24 MB
 AVX2, VNNI = 11, 23  # cv::CpuFeatures
 
 # These give their handle back before they are through: the caller has motion to search for meanwhile, on another core.
@@ -55,19 +58,34 @@ class OpenVinoBackend:
             self._core.set_property({properties.cache_dir: str(cache)})
 
     def load(self, graph: str) -> "OpenVinoGraph":
-        entry = self._model.graph_entry(graph, self._variant)
-        path = self._model.graph_path(graph, self._variant)
-        threads = 1 if graph in ALONE else count_threads(graph in AHEAD)
+        return self._compile(graph)
+
+    def join(self, first: Graph, second: Graph) -> "OpenVinoGraph":
+        assert isinstance(first, OpenVinoGraph)
+        assert isinstance(second, OpenVinoGraph)
+        return self._compile(*first.graphs, *second.graphs)
+
+    def _compile(self, *graphs: str) -> "OpenVinoGraph":
+        """One graph, or several joined."""
+        first, last = (self._model.graph_entry(graph, self._variant) for graph in (graphs[0], graphs[-1]))
+        threads = 1 if graphs[0] in ALONE else count_threads(graphs[0] in AHEAD)
         try:
-            network = self._core.read_model(path)
-            network.reshape({k: list(v) for k, v in self._model.manifest.input_shapes(graph, *self._size).items()})
+            network = functools.reduce(join_models, map(self._read, graphs))
             if self._half:
                 network = self._halve_maps(network)
             settings = {**self._settings, properties.inference_num_threads: threads}
             compiled = self._core.compile_model(network, "CPU", settings)
         except RuntimeError as error:
+            path = self._model.graph_path(graphs[-1], self._variant)
             raise ModelError(f"{path} cannot be compiled by OpenVINO: {_first_line(error)}") from error
-        return OpenVinoGraph(compiled, entry, ahead=graph in AHEAD)
+        return OpenVinoGraph(graphs, compiled, first.inputs, last.output, ahead=graphs[0] in AHEAD)
+
+    def _read(self, graph: str) -> ov.Model:
+        network = self._core.read_model(self._model.graph_path(graph, self._variant))
+        network.reshape({k: list(v) for k, v in self._model.manifest.input_shapes(graph, *self._size).items()})
+        merge_unshuffles(network)
+        move_shuffles(network)
+        return network
 
     def _halve_maps(self, network: ov.Model) -> ov.Model:
         edges = PrePostProcessor(network)
@@ -129,10 +147,19 @@ class Turn:
 class OpenVinoGraph:
     """A compiled graph with two requests that take turns, so that an output outlives the next call."""
 
-    def __init__(self, compiled: ov.CompiledModel, entry: GraphEntry, *, ahead: bool = False) -> None:
-        """``ahead``: a call starts the work and does not wait for its end."""
-        self._output = entry.output
-        self._inputs = entry.inputs
+    def __init__(
+        self,
+        graphs: Sequence[str],
+        compiled: ov.CompiledModel,
+        inputs: Sequence[str],
+        output: str,
+        *,
+        ahead: bool = False,
+    ) -> None:
+        """``graphs`` names what was compiled; ``ahead``: a call starts the work and does not wait for its end."""
+        self.graphs = graphs
+        self._output = output
+        self._inputs = inputs
         requests = [compiled.create_infer_request() for _ in range(2)]
         self._turns = [Turn(request, request.get_tensor(self._output)) for request in requests]
         self._ahead = ahead

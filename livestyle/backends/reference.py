@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from livestyle.artifacts import Model
+from livestyle.backends import Chain, Graph
 from livestyle.errors import BackendError, ModelError
 from livestyle.model.bank import StyleBankNetwork
 from livestyle.model.graphs import GRAPHS, build_graphs
@@ -36,6 +37,9 @@ class ReferenceBackend:
 
     def load(self, graph: str) -> "ReferenceGraph":
         return ReferenceGraph(graph, self._modules[graph])
+
+    def join(self, first: Graph, second: Graph) -> Chain:
+        return Chain(first, second)
 
     def upload(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array))

@@ -15,7 +15,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from livestyle.backends import Backend, Graph, Handle
+from livestyle.backends import Backend, Chain, Graph, Handle
 from livestyle.errors import LivestyleError
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,9 @@ class StandIn:
     def load(self, graph: str) -> Graph:
         self._loaded[graph] = self._now.load(graph)
         return StandInGraph(self, graph)
+
+    def join(self, first: Graph, second: Graph) -> Chain:
+        return Chain(first, second)
 
     def upload(self, array: NDArray[Any]) -> Handle:
         return Held(self._now, self._now.upload(array))

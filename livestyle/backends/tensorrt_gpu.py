@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livestyle.artifacts import Model, write_whole
+from livestyle.backends import Chain, Graph
 from livestyle.backends.cuda_graph import CudaGraph
 from livestyle.backends.engine_files import (
     EngineKey,
@@ -142,6 +143,9 @@ class TensorrtBackend:
             validity, _ = self._runtime.get_engine_validity(plan)
             if validity == self._seat.library.EngineValidity.INVALID:
                 raise EngineMismatch(f"the engine of {key.graph} does not fit here: {self._seat.log.errors()}")
+
+    def join(self, first: Graph, second: Graph) -> Chain:
+        return Chain(first, second)
 
     def upload(self, array: NDArray[Any]) -> HostArray:
         return HostArray(np.ascontiguousarray(array))

@@ -154,16 +154,16 @@ def _convolve(normal: Tensor, kernel: Kernel, mask: Tensor) -> Tensor:
 
 
 def time_fusion(model: Model, frame: Frame, backend: str) -> dict[str, float]:
-    """Median milliseconds of the banks with and without regions or a morph, and of keeping colours."""
+    """Median milliseconds of banks and decoder with and without regions or a morph, and of keeping colours."""
     styles = (model.styles * 4)[:4]
     names = ("left", "top", "circle")
     regions = tuple(Region(name, _plain(style)) for name, style in zip(names, styles[1:], strict=True))
     start = Controls(_plain(styles[0]))
     shares = [(number + 1) / (TIMED + 1) for number in range(TIMED)]
     runs = {
-        "bank": [start] * TIMED,
-        "bank, in a morph": [Controls(((styles[0], 1.0 - share), (styles[1], share))) for share in shares],
-        **{f"bank, regions: {n}": [Controls(start.mix, regions[:n])] * TIMED for n in (1, 2, 3)},
+        "bank+decode": [start] * TIMED,
+        "bank+decode, in a morph": [Controls(((styles[0], 1.0 - share), (styles[1], share))) for share in shares],
+        **{f"bank+decode, regions: {n}": [Controls(start.mix, regions[:n])] * TIMED for n in (1, 2, 3)},
         "colors": [Controls(start.mix, keep_colors=True)] * TIMED,
     }
     stylizer = Stylizer(model, backend=backend)

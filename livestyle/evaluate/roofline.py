@@ -16,6 +16,7 @@ import openvino.properties.hint as hints
 
 from livestyle.artifacts import Model
 from livestyle.backends.openvino_cpu import choose_precision, choose_variant
+from livestyle.backends.openvino_layout import merge_unshuffles, move_shuffles
 from livestyle.evaluate.peers import count_macs
 
 ROUNDS = 12
@@ -57,6 +58,8 @@ def measure_roofline(model: Model, width: int, height: int, precision: str = "au
         network = core.read_model(model.graph_path(name, variant))
         shapes = model.manifest.input_shapes(name, *model.manifest.pad_size(width, height))
         network.reshape({key: list(shape) for key, shape in shapes.items()})
+        merge_unshuffles(network)
+        move_shuffles(network)
         timed[name] = TimedGraph(core, network, precision)
     peaks = {
         f"{c} channels at {side}x{side}": TimedGraph(core, draw_peak(c, side, precision), precision)

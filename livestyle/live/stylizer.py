@@ -43,6 +43,7 @@ class Stylizer:
         self._precision = precision
         self._backend: Backend | None = None
         self._graphs: dict[str, Graph] = {}
+        self._paint_whole: Graph | None = None  # bank and decode joined, for a picture without regions
         self._size = (0, 0)
         self._flow = FlowEstimator(model.manifest.margin // model.manifest.stride)
         self._seen: Frame | None = None
@@ -88,6 +89,8 @@ class Stylizer:
         for name in self._model.manifest.graphs:
             self._graphs[name] = self._backend.load(name)
             yield name
+        self._paint_whole = self._backend.join(self._graphs["bank"], self._graphs["decode"])
+        yield "bank and decode"
         self._size = (padded[0], padded[1])
 
     def paint(self, frame: Frame, controls: Controls) -> Frame:
@@ -99,10 +102,8 @@ class Stylizer:
         if frame is not self._seen:
             self._take(frame, controls.coherence)
         started = time.perf_counter()
-        painted = self._apply_banks(frame, controls)
-        started = self._clock("bank", started)
-        picture = self._backend.download(self._graphs["decode"](painted=painted)["picture"])[0]
-        started = self._clock("decode", started)
+        picture = self._backend.download(self._apply_banks(frame, controls))[0]
+        started = self._clock("bank+decode", started)
         picture = self._settle(picture, controls)
         margin = self._model.manifest.margin
         pixels = np.ascontiguousarray(picture[margin : margin + height, margin : margin + width])
@@ -167,13 +168,17 @@ class Stylizer:
         return settled.shown
 
     def _apply_banks(self, frame: Frame, controls: Controls) -> Handle:
-        """Painted features: each mix in use painted once, and laid over the others where its regions are."""
+        """The painted picture: each mix in use painted once, and laid over the others where its regions are."""
         assert self._backend is not None
+        assert self._paint_whole is not None
         facts = self._model.manifest
         grid = Grid(self._size[0] // facts.stride, self._size[1] // facts.stride, facts.stride, facts.margin)
         layers = self._regions.split(controls, frame, grid)
         self._kernels = {layer.mix: self._choose_kernel(layer.mix) for layer in layers}
         strength = self._backend.upload(np.array([controls.strength], np.float32))
+        if len(layers) == 1:
+            kernel = self._kernels[layers[0].mix]
+            return self._paint_whole(features=self._features, strength=strength, **kernel)["picture"]
         painted: Handle = None
         for layer in layers:
             kernel = self._kernels[layer.mix]
@@ -183,7 +188,7 @@ class Stylizer:
             else:
                 mask = self._backend.upload(layer.cover)
                 painted = self._graphs["compose"](below=painted, above=above, mask=mask)["painted"]
-        return painted
+        return self._graphs["decode"](painted=painted)["picture"]
 
     def _choose_kernel(self, mix: Mix) -> dict[str, Handle]:
         """The kernel of a mix on the backend; a switch is this look-up and nothing else."""
@@ -201,7 +206,7 @@ class Stylizer:
     def close(self) -> None:
         """Release the backend. May be called twice; `paint` opens it again."""
         self.reset()
-        self._kernels, self._graphs, self._size = {}, {}, (0, 0)
+        self._kernels, self._graphs, self._paint_whole, self._size = {}, {}, None, (0, 0)
         if self._backend is not None:
             self._backend.close()
             self._backend = None

@@ -13,23 +13,36 @@ from torch import Tensor, nn
 
 from livestyle.model.profiles import LIVE, Profile
 
+EPSILON = 1e-5  # added to the variance
+
 
 def normalize(features: Tensor) -> Tensor:
     """Zero mean and unit variance per picture and channel over the whole picture; same shape (N, C, h, w)."""
+    return _normalize(features)[0]
+
+
+def _normalize(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """With the mean and the deviation that were taken out, (N, C, 1, 1)."""
     mean = features.mean(dim=(2, 3), keepdim=True)
     centred = features - mean
-    variance = (centred * centred).mean(dim=(2, 3), keepdim=True)
-    return centred * torch.rsqrt(variance + 1e-5)
+    variance = (centred * centred).mean(dim=(2, 3), keepdim=True) + EPSILON
+    inverse = torch.rsqrt(variance)
+    return centred * inverse, mean, variance * inverse
 
 
 def apply_bank(features: Tensor, weight: Tensor, bias: Tensor, strength: Tensor) -> Tensor:
-    """Painted features: ``strength * (K ⊗ norm(F) + b) + (1 - strength) * F``.
+    """Painted features of one picture: ``strength * (K ⊗ norm(F) + b) + (1 - strength) * F``.
 
-    ``features`` (N, C, h, w), ``weight`` (C, C, 3, 3), ``bias`` (C,), ``strength`` (1,) in [0, 1]; at strength 0 the
-    decoder gives the auto-encoded picture.
+    ``features`` (1, C, h, w), ``weight`` (C, C, 3, 3), ``bias`` (C,), ``strength`` (1,) in [0, 1]; at strength 0 the
+    decoder gives the auto-encoded picture. F is norm(F) times its deviation plus its mean, so its share goes into
+    kernel and bias: that spares a pass over the features, and they come out as the convolution lays them.
     """
-    painted = F.conv2d(normalize(features), weight, bias, padding=1)
-    return features + strength * (painted - features)
+    normalized, mean, deviation = _normalize(features)
+    rest = 1.0 - strength
+    channels = weight.shape[0]
+    same = torch.eye(channels).view(channels, channels, 1, 1) * F.pad(torch.ones(1, 1, 1, 1), (1, 1, 1, 1))
+    kernel = strength * weight + rest * deviation * same
+    return F.conv2d(normalized, kernel, strength * bias + rest * mean.view(channels), padding=1)
 
 
 class StyleBank(nn.Module):
