@@ -69,7 +69,7 @@ class Decoder(nn.Module):
         # Bilinear, not nearest: the deep part then moves smoothly with the picture (less flicker) for 0.3 ms.
         deep = F.interpolate(self.up(deep), scale_factor=2.0, mode="bilinear", align_corners=False)
         half = F.pixel_shuffle(self.to_half(F.relu(features + deep)), 2)
-        return torch.sigmoid(F.pixel_shuffle(self.to_full(F.relu(half)), 2))
+        return torch.sigmoid(F.pixel_shuffle(self.to_full(F.relu(half)), 2).float())
 
 
 def initialize_icnr(convolution: nn.Conv2d) -> None:

@@ -23,6 +23,7 @@ def normalize(features: Tensor) -> Tensor:
 
 def _normalize(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """With the mean and the deviation that were taken out, (N, C, 1, 1)."""
+    features = features.float()  # statistics of a run in bfloat16 stay exact
     mean = features.mean(dim=(2, 3), keepdim=True)
     centred = features - mean
     variance = (centred * centred).mean(dim=(2, 3), keepdim=True) + EPSILON
@@ -70,19 +71,24 @@ class StyleBank(nn.Module):
 
 
 class StyleBankNetwork(nn.Module):
-    """Encoder, banks and decoder as they are trained: one network, two branches (StyleBank, CVPR 2017)."""
+    """Encoder, banks and decoder as they are trained: one network, two branches (StyleBank, CVPR 2017).
+
+    With ``in_bfloat16`` convolutions compute in bfloat16; weights, what losses see and what is exported stay float32.
+    """
 
     def __init__(self, styles: Sequence[str], profile: Profile = LIVE) -> None:
         super().__init__()
         self.profile = profile
+        self.in_bfloat16 = False
         self.encoder = profile.make_encoder()
         self.bank = StyleBank(styles, profile.channels)
         self.decoder = profile.make_decoder()
 
     def paint(self, pictures: Tensor, styles: Sequence[str]) -> Tensor:
         """Stylising branch: picture n in ``styles[n]``; (N, 3, H, W) in [0, 1] to the same shape."""
-        painted: Tensor = self.decoder(self.bank(self.encoder(pictures), styles))
-        return painted
+        with self._convolving(pictures):
+            painted: Tensor = self.decoder(self.bank(self.encoder(pictures), styles))
+        return painted.float()
 
     def paint_framed(self, pictures: Tensor, styles: Sequence[str]) -> Tensor:
         """As `paint`, for people to look at: with the profile's margin mirrored on, and cut off again, as live."""
@@ -92,5 +98,9 @@ class StyleBankNetwork(nn.Module):
 
     def reconstruct(self, pictures: Tensor) -> Tensor:
         """Auto-encoder branch, the bank skipped; (N, 3, H, W) in [0, 1] to the same shape."""
-        reconstructed: Tensor = self.decoder(self.encoder(pictures))
-        return reconstructed
+        with self._convolving(pictures):
+            reconstructed: Tensor = self.decoder(self.encoder(pictures))
+        return reconstructed.float()
+
+    def _convolving(self, pictures: Tensor) -> torch.autocast:
+        return torch.autocast(pictures.device.type, dtype=torch.bfloat16, enabled=self.in_bfloat16)

@@ -45,7 +45,7 @@ class Decoder(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         half = F.relu(self.to_half(F.interpolate(F.relu(features), scale_factor=2.0, mode="nearest")))
         full = F.relu(self.to_full(F.interpolate(half, scale_factor=2.0, mode="nearest")))
-        return torch.sigmoid(self.to_picture(full))
+        return torch.sigmoid(self.to_picture(full).float())  # in bfloat16, white would have seven steps
 
 
 def initialize(module: nn.Module) -> None:

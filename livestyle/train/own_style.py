@@ -65,7 +65,9 @@ class Newcomer:
         device = choose_device()
         self.name = name
         self._device = device
-        self.network = StyleBankNetwork([name], find_profile(model.manifest.profile)).to(device)
+        self.network = StyleBankNetwork([name], find_profile(model.manifest.profile))
+        self.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.in_bfloat16 = computes_bfloat16()
         self.network.load_state_dict(safetensors.torch.load_file(model.autoencoder_path()), strict=False)
         self.network.requires_grad_(False)
         self._bank = [self.network.bank.weights[name], self.network.bank.biases[name]]
@@ -75,7 +77,7 @@ class Newcomer:
         self._numpy_random = np.random.default_rng(1)
         self._crops = Crops(photos, self._numpy_random)
         self._torch_random = torch.Generator().manual_seed(1)
-        self._judge = Judge(vgg.to(device), {name: painting.to(device)}, half=computes_bfloat16())
+        self._judge = Judge(vgg.to(device), {name: painting.to(device)}, half=self.network.in_bfloat16)
         self.nearest = self._begin(model)
         self._mean = [parameter.clone() for parameter in self._bank]
         self._optimizer = torch.optim.Adam([p.requires_grad_(True) for p in self._bank], lr=LEARNING_RATE)

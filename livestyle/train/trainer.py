@@ -80,7 +80,7 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     stability_weight: float = 50.0
     stability_ramp: int = 1500  # steps until the stability term has its full weight: at once, it would starve styles
     sample_every: int = 500
-    half: bool = msgspec.field(default_factory=computes_bfloat16)  # VGG in bfloat16
+    half: bool = msgspec.field(default_factory=computes_bfloat16)  # convolutions in bfloat16
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -143,7 +143,10 @@ class Run:
         torch.manual_seed(config.seed)
         self._torch_random = torch.Generator().manual_seed(config.seed)
         self._numpy_random = np.random.default_rng(config.seed)
-        self.network = StyleBankNetwork(config.names, find_profile(config.profile)).to(self._process.device)
+        self.network = StyleBankNetwork(config.names, find_profile(config.profile))
+        # channels last: a fifth to a quarter off the time of a step on a CPU
+        self.network.to(device=self._process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.in_bfloat16 = config.half
         self.step = 0
         self.minutes = 0.0
         self._gradient_size = 0.0
@@ -256,7 +259,7 @@ class Run:
             return
         state = {
             "config": msgspec.to_builtins(self.config),
-            "network": self.network.state_dict(),
+            "network": {name: value.contiguous() for name, value in self.network.state_dict().items()},
             "optimizer": self._optimizer.state_dict(),
             "step": self.step,
             "minutes": self.minutes,
