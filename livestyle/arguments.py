@@ -2,6 +2,8 @@
 
 from livestyle.errors import ConfigError
 
+LONGEST_MORPH = 60.0  # s
+
 
 def read_fraction(argument: str, what: str) -> float:
     """A number from 0 to 1; ``what`` names it. Raises `ConfigError`."""
@@ -20,3 +22,18 @@ def read_switch(argument: str, now: bool) -> bool:
     if argument not in values:
         raise ConfigError(f"{argument!r} is not a switch: give on, off or toggle")
     return values[argument]
+
+
+def check_morph(seconds: float) -> float:
+    """``seconds``, if a morph may take so long. Raises `ConfigError`."""
+    if not 0.0 <= seconds <= LONGEST_MORPH:
+        raise ConfigError(f"a morph of {seconds:g} seconds is outside 0 to {LONGEST_MORPH:g}")
+    return seconds
+
+
+def read_seconds(argument: str) -> float:
+    """How long a morph takes. Raises `ConfigError`."""
+    try:
+        return check_morph(float(argument))
+    except ValueError:
+        raise ConfigError(f"morph {argument!r} is not a number of seconds") from None

@@ -18,7 +18,8 @@ from typing import Any
 
 import msgspec
 
-from livestyle.controls import check_morph, find_name
+from livestyle.arguments import check_morph
+from livestyle.controls import find_name
 from livestyle.errors import ConfigError
 
 SIDES = (16, 8192)  # pixels

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from livestyle.arguments import read_fraction, read_switch
+from livestyle.arguments import read_fraction, read_seconds, read_switch
 from livestyle.blend import shift_blend, step_style
 from livestyle.errors import ConfigError
 
@@ -20,7 +20,6 @@ BLEND_STEP = 0.1
 STRENGTH_STEP = 0.1
 WEIGHTS = (1e-6, 1e6)  # of a style in a mix; with wider ones a share could come out as 0
 MOST_REGIONS = 32  # each takes memory, and a mix of its own a run of the bank
-LONGEST_MORPH = 60.0  # s
 UNPAINTED = "none"  # in the place of a style, at the start of a run: nothing but a look
 SHAPES = ("left", "right", "top", "bottom", "circle")  # masks that need no file; four fractions x,y,w,h are another
 
@@ -196,20 +195,6 @@ def _change_region(controls: Controls, board: "ControlBoard", argument: str) -> 
     return replace(controls, regions=add_region(controls.regions, region))
 
 
-def check_morph(seconds: float) -> float:
-    """``seconds``, if a morph may take so long. Raises `ConfigError`."""
-    if not 0.0 <= seconds <= LONGEST_MORPH:
-        raise ConfigError(f"a morph of {seconds:g} seconds is outside 0 to {LONGEST_MORPH:g}")
-    return seconds
-
-
-def _read_seconds(argument: str) -> float:
-    try:
-        return check_morph(float(argument))
-    except ValueError:
-        raise ConfigError(f"morph {argument!r} is not a number of seconds") from None
-
-
 def _choose_look(controls: Controls, board: "ControlBoard", argument: str) -> Controls:
     look = "" if argument == "off" else find_name(argument, (*board.looks, "off"), "look")
     return replace(controls, look=look)
@@ -261,7 +246,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "morph": Command(
         "seconds that one style takes to become the next, 0 for at once",
-        lambda c, _, a: replace(c, morph=_read_seconds(a)),
+        lambda c, _, a: replace(c, morph=read_seconds(a)),
         (),
         "SECONDS",
     ),

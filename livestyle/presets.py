@@ -17,8 +17,9 @@ from typing import Annotated
 import msgspec
 import platformdirs
 
+from livestyle.arguments import LONGEST_MORPH
 from livestyle.artifacts import write_whole
-from livestyle.controls import LONGEST_MORPH, ControlBoard, Controls, Mix, Region, find_mask, find_name
+from livestyle.controls import MOST_REGIONS, ControlBoard, Controls, Mix, Region, find_mask, find_name
 from livestyle.errors import ConfigError
 
 SUFFIX = ".json"
@@ -44,7 +45,7 @@ class _Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a file holds; None leaves a control as it is."""
 
     mix: Weights | None = None
-    regions: Annotated[tuple[_Part, ...], msgspec.Meta(max_length=100)] | None = None
+    regions: Annotated[tuple[_Part, ...], msgspec.Meta(max_length=MOST_REGIONS)] | None = None
     strength: Fraction | None = None
     morph: Annotated[float, msgspec.Meta(ge=0.0, le=LONGEST_MORPH)] | None = None
     keep_colors: bool | None = None

@@ -1,9 +1,9 @@
 """The page's server: live preview, state and commands, in a thread of its own.
 
 Routes: ``/`` and its assets, ``/preview.mjpg``, ``/snapshot.png``, ``/thumbnails/NAME``, ``/api/state``,
-``/api/commands``, ``/api/command`` (POST) and ``/ws``. The page's files are read once at the start and thumbnails are
-looked up by style, so that no path from a request ever meets the file system. `livestyle.control.guard` stands in front
-of every route, `livestyle.control.doors` in front of every connection.
+``/api/commands``, ``/api/command`` (POST), those of `livestyle.control.deck`, and ``/ws``. The page's files are read
+once at the start and thumbnails are looked up by style, so that no path from a request ever meets the file system.
+`livestyle.control.guard` stands in front of every route, `livestyle.control.doors` in front of every connection.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from livestyle.control.access import Access
+from livestyle.control.deck import TokenInAddress, make_routes
 from livestyle.control.doors import BACKLOG, Doors, listen
 from livestyle.control.guard import MESSAGE_LIMIT, Guard
 from livestyle.control.preview import JpegPump, Preview, encode_png
@@ -84,8 +85,11 @@ class WebServer:
         self._due = 0.0
         self._socket = listen(access.host, port)
         self.port: int = self._socket.getsockname()[1]
+        self._access = access
         self.url = f"http://{access.address}:{self.port}"
-        self._app = Starlette(routes=self._routes(), middleware=[Middleware(Guard, access=access)])
+        self._app = Starlette(
+            routes=self._routes(), middleware=[Middleware(TokenInAddress), Middleware(Guard, access=access)]
+        )
         self._doors = Doors()
         self._pump = JpegPump(preview)
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="page", daemon=True)
@@ -121,6 +125,7 @@ class WebServer:
             Route("/api/commands", _json(encode_json(list_commands())), methods=["GET"]),
             Route("/api/state", self._get_state),
             Route("/api/command", self._post_command, methods=["POST"]),
+            *make_routes(self._access, self._run_line),
             Route("/preview.mjpg", self._get_preview),
             Route("/snapshot.png", self._get_snapshot),
             Route("/thumbnails/{name:path}", self._get_thumbnail),
@@ -193,6 +198,14 @@ class WebServer:
             return 'send JSON such as {"command": "style udnie"}'
         self._publish()
         return ""
+
+    def _run_line(self, line: str) -> Response:
+        try:
+            self._board.run(line)
+        except ConfigError as error:
+            return _json(encode_json({"error": str(error)}), 400)
+        self._publish()
+        return _json(self._encode_state())
 
     async def _get_state(self, _: Request) -> Response:
         return _json(self._encode_state())

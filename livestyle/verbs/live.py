@@ -123,6 +123,9 @@ def ctl(
         bool,
         typer.Option("--list", callback=_print_list, is_eager=True, help="Show all commands, their keys and hotkeys."),
     ] = False,
+    address: Annotated[
+        bool, typer.Option("--address", help="Send nothing; print the address of this command for a Stream Deck.")
+    ] = False,
     pid: Annotated[
         int | None, typer.Option(help="Process number of the livestyle to steer; the newest otherwise.")
     ] = None,
@@ -130,6 +133,12 @@ def ctl(
     """Send one command to a running livestyle; prints its state as JSON."""
     import json
 
+    if address:
+        from livestyle.control.deck import format_address
+        from livestyle.control.web import DEFAULT_PORT
+
+        typer.echo(format_address(" ".join(command), DEFAULT_PORT))
+        return
     from livestyle.control.ctl import send_command
 
     typer.echo(json.dumps(send_command(" ".join(command), pid=pid), indent=2))
