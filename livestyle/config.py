@@ -24,6 +24,7 @@ from livestyle.errors import ConfigError
 
 SIDES = (16, 8192)  # pixels
 RATES = (1, 240)  # frames per second
+IDLE = (5, 3600)  # s
 RATE = re.compile(r"[+-]?\d{1,9}(\.\d{1,18}|/\d{1,9})?")  # `Fraction` would work for hours on 1e999999999
 DIGITS = 9  # of a number; Python refuses to read thousands of them
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")  # no system takes a NUL in a path, no message stays one line with the others
@@ -37,7 +38,9 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True):
     the rate of live sinks, and asked of cameras and the scene. ``regions`` are texts ``MASK=STYLE``, masks that are
     pictures by paths from the working folder; style ``none`` paints nothing, for a ``look`` alone. ``morph`` is in
     seconds. ``frames`` ends the run after so many. ``port`` 0 takes a free one, ``lan`` opens the page to
-    the network for those who show the token.
+    the network for those who show the token. ``kiosk`` makes it a page for guests, whose time ends after
+    ``idle`` seconds without a touch, and whose settings ``pin`` unlocks ("": nobody does).
+
 
     ``hotkeys`` are changes to the usual ones, from command to combination, None for no hotkeys at all. ``osc`` is a
     port, perhaps behind a host. ``midi`` is a part of a controller's name, ``midi_map`` from its controls to commands.
@@ -61,6 +64,9 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True):
     backend: str = "auto"
     port: int = 8765
     lan: bool = False
+    kiosk: bool = False
+    pin: str = ""
+    idle: float = 60.0
     hotkeys: dict[str, str] | None = None
     osc: int | str | None = None
     midi: str | None = None
@@ -84,6 +90,10 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError(f"{float(self.fps):g} frames per second is outside {RATES[0]} to {RATES[1]}")
         if self.frames is not None and self.frames < 1:
             raise ConfigError(f"frames is {self.frames}: it must be at least 1")
+        if self.pin and not (self.pin.isascii() and self.pin.isdecimal() and 4 <= len(self.pin) <= 12):
+            raise ConfigError("the PIN has 4 to 12 digits")
+        if not IDLE[0] <= self.idle <= IDLE[1]:
+            raise ConfigError(f"{self.idle:g} idle seconds are outside {IDLE[0]} to {IDLE[1]}")
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"port {self.port} is outside 0 to 65535")
 

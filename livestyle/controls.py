@@ -365,6 +365,12 @@ class ControlBoard:
             self._controls = COMMANDS[name].apply(self._controls, self, argument)
             return self._controls
 
+    def restore(self, controls: Controls) -> None:
+        """Go back to an earlier value; the pictures that were asked for stay so, and a stop too."""
+        with self._lock:
+            now = self._controls
+            self._controls = replace(controls, snapshots=now.snapshots, stopping=now.stopping)
+
     def press(self, key: str) -> Controls | None:
         """Apply the command of a key (a name in `Command.keys`); None if no command has that key."""
         for name, command in COMMANDS.items():

@@ -25,6 +25,7 @@ from livestyle.config import LiveConfig
 from livestyle.control.access import open_network
 from livestyle.control.ctl import CtlServer
 from livestyle.control.keys import TerminalKeys, keys_help
+from livestyle.control.kiosk import Kiosk
 from livestyle.control.qr import draw_qr_lines
 from livestyle.control.surfaces import open_surfaces, plan_surfaces
 from livestyle.control.web import LOOPBACK, WebServer
@@ -62,8 +63,8 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
     preview = PreviewSink()
     plans = plan_sinks(config.sinks, preview)
     _check_recordings(plans, config.source)
-    if config.lan and all(plan.name != "web" for plan in plans):
-        raise ConfigError("--lan opens the page, which is not wanted: add --sink web")
+    if (config.lan or config.kiosk) and all(plan.name != "web" for plan in plans):
+        raise ConfigError(f"{'--lan' if config.lan else '--kiosk'} needs the page: add --sink web")
     access, token_file = open_network() if config.lan else (LOOPBACK, None)
     model = load_model(config.profile)
     unpainted = config.style == UNPAINTED
@@ -113,6 +114,7 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
                     access=access,
                     port=config.port,
                     thumbnails=pictures,
+                    kiosk=Kiosk(board, idle=config.idle, pin=config.pin) if config.kiosk else None,
                 )
             )
         session = Session(

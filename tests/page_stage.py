@@ -42,11 +42,20 @@ class Stage:
         self.preview = PreviewSink()
         thumbnail = cv2.imencode(".jpg", np.full((40, 64, 3), 90, np.uint8))[1].tobytes()
         self.server = WebServer(
-            self.board, self.preview, lambda: self.report, port=port, thumbnails={"starry_night": thumbnail}
+            self.board,
+            self.preview,
+            lambda: self.report,
+            port=port,
+            thumbnails={"starry_night": thumbnail},
+            **self.options(),
         )
         self._stop = threading.Event()
         self._painter = threading.Thread(target=self._paint, name="painter")
         self._painter.start()
+
+    def options(self) -> dict[str, Any]:
+        """What else the server is made with."""
+        return {}
 
     def _paint(self) -> None:
         pixels = np.full((90, 160, 3), ORANGE, np.uint8)

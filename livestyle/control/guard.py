@@ -100,15 +100,15 @@ class Guard:
         """The answer to a request that goes no further; None lets it pass."""
         if self._rates.spend(client, COSTS.get(scope["path"], 1.0)):
             await asyncio.sleep(PENANCE)
-            return _refuse(scope, 429, "livestyle is asked too often: wait a moment", {"retry-after": "1"})
+            return refuse(scope, 429, "livestyle is asked too often: wait a moment", {"retry-after": "1"})
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if not self._access.knows(_name_of(host)):
-            return _refuse(
+            return refuse(
                 scope, 403, "livestyle answers only when called by the name of this computer, such as http://localhost"
             )
         if _is_foreign(scope, headers, host):
-            return _refuse(scope, 403, "livestyle takes commands only from its own page")
+            return refuse(scope, 403, "livestyle takes commands only from its own page")
         length = headers.get("content-length", "0")
         limit = self._limits.get(scope["path"], MESSAGE_LIMIT)
         if not length.isdecimal() or len(length) > 18 or int(length) > limit:
@@ -131,9 +131,9 @@ class Guard:
         kind, _, token = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self._access.accepts(token.strip()):
             return None
-        if self._access.accepts_pass(_read_cookie(headers, self._cookie(scope))):
+        if self._access.accepts_pass(read_cookie(headers, self._cookie(scope))):
             return None
-        return _refuse(
+        return refuse(
             scope,
             401,
             "livestyle asks for its token: open the address, or scan the code, that it shows at its start",
@@ -180,7 +180,7 @@ def _measure(receive: Receive, limit: int) -> Receive:
     return receive_measured
 
 
-def _refuse(scope: Scope, status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
+def refuse(scope: Scope, status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
     """One line, as JSON where programs ask. The connection ends: whatever else is on its way is not read."""
     extra = {"connection": "close", **(headers or {})}
     if scope["path"].startswith("/api/"):
@@ -189,7 +189,7 @@ def _refuse(scope: Scope, status: int, text: str, headers: Mapping[str, str] | N
 
 
 def _too_large(scope: Scope, limit: int) -> Response:
-    return _refuse(scope, 413, f"that is too large: at most {limit} bytes are taken")
+    return refuse(scope, 413, f"that is too large: at most {limit} bytes are taken")
 
 
 def _name_of(host: str) -> str:
@@ -198,7 +198,8 @@ def _name_of(host: str) -> str:
     return (found["v6"] or found["name"]) if found else ""
 
 
-def _read_cookie(headers: Headers, name: str) -> str:
+def read_cookie(headers: Headers, name: str) -> str:
+    """The value of a cookie, "" when there is none."""
     try:
         morsel = SimpleCookie(headers.get("cookie", "")).get(name)
     except CookieError:

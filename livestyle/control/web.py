@@ -21,12 +21,14 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import Scope
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from livestyle.control.access import Access
 from livestyle.control.deck import TokenInAddress, make_routes
 from livestyle.control.doors import BACKLOG, Doors, listen
 from livestyle.control.guard import MESSAGE_LIMIT, Guard
+from livestyle.control.kiosk import Kiosk, KioskLock, read_session
 from livestyle.control.preview import JpegPump, Preview, encode_png
 from livestyle.control.state import Report, encode_json, list_commands, read_state
 from livestyle.controls import ControlBoard
@@ -67,6 +69,7 @@ class WebServer:
         access: Access = LOOPBACK,
         port: int = DEFAULT_PORT,
         thumbnails: Mapping[str, bytes] | None = None,
+        kiosk: Kiosk | None = None,
     ) -> None:
         """Bind and start. ``report`` gives the live report, as often as four times a second, and must not block.
 
@@ -76,6 +79,7 @@ class WebServer:
         self._board = board
         self._preview = preview
         self._report = report
+        self._kiosk = kiosk
         self._thumbnails = {} if thumbnails is None else thumbnails
         self._stop = threading.Event()
         self._viewers = 0
@@ -87,9 +91,10 @@ class WebServer:
         self.port: int = self._socket.getsockname()[1]
         self._access = access
         self.url = f"http://{access.address}:{self.port}"
-        self._app = Starlette(
-            routes=self._routes(), middleware=[Middleware(TokenInAddress), Middleware(Guard, access=access)]
-        )
+        middleware = [Middleware(TokenInAddress), Middleware(Guard, access=access)]
+        if kiosk is not None:
+            middleware.append(Middleware(KioskLock, kiosk=kiosk))
+        self._app = Starlette(routes=self._routes(), middleware=middleware)
         self._doors = Doors()
         self._pump = JpegPump(preview)
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="page", daemon=True)
@@ -121,6 +126,7 @@ class WebServer:
             for path, (name, media_type) in ASSETS.items()
         ]
         return [
+            *([] if self._kiosk is None else self._kiosk.routes()),  # its page comes before the usual one
             *routes,
             Route("/api/commands", _json(encode_json(list_commands())), methods=["GET"]),
             Route("/api/state", self._get_state),
@@ -168,6 +174,8 @@ class WebServer:
                 if time.monotonic() - swept > SWEEP_INTERVAL:
                     self._doors.sweep(server.server_state.connections)
                     swept = time.monotonic()
+                if self._kiosk is not None:
+                    self._kiosk.tick()
                 changed = self._board.controls is not self._shown
                 if self._subscribers and (changed or time.monotonic() >= self._due):
                     self._publish()
@@ -186,12 +194,18 @@ class WebServer:
     def _encode_state(self) -> bytes:
         state = read_state(self._board, self._report)
         state["thumbnails"] = sorted(self._thumbnails)
+        if self._kiosk is not None:
+            state["kiosk"] = self._kiosk.describe()
         return encode_json(state)
 
-    def _obey(self, message: bytes | str) -> str:
+    def _obey(self, message: bytes | str, scope: Scope) -> str:
         """Run the command of a ``{"command": TEXT}`` message; the one line that says what is wrong, "" when done."""
         try:
-            self._board.run(msgspec.json.decode(message, type=_Request).command)
+            command = msgspec.json.decode(message, type=_Request).command
+            if self._kiosk is None:
+                self._board.run(command)
+            else:
+                self._kiosk.obey(command, read_session(scope))
         except ConfigError as error:
             return str(error)
         except (msgspec.DecodeError, UnicodeError, RecursionError):  # the last where brackets are nested by the hundred
@@ -211,7 +225,7 @@ class WebServer:
         return _json(self._encode_state())
 
     async def _post_command(self, request: Request) -> Response:
-        problem = self._obey(await request.body())
+        problem = self._obey(await request.body(), request.scope)
         if problem:
             return _json(encode_json({"error": problem}), 400)
         return _json(self._encode_state())
@@ -291,7 +305,7 @@ class WebServer:
             message = await websocket.receive()
             if message["type"] == "websocket.disconnect":
                 return
-            problem = self._obey(message.get("text") or message.get("bytes") or b"")
+            problem = self._obey(message.get("text") or message.get("bytes") or b"", websocket.scope)
             if problem:
                 await websocket.send_text(encode_json({"error": problem}).decode())
 

@@ -61,6 +61,15 @@ def live(
         bool | None,
         typer.Option("--lan/--loopback", help="Open the page to the network, for those who have the token."),
     ] = None,
+    kiosk: Annotated[
+        bool | None, typer.Option("--kiosk", help="A page for guests, full screen: touch to begin, back by itself.")
+    ] = None,
+    pin: Annotated[
+        str | None, typer.Option(metavar="DIGITS", help="Unlocks the kiosk's settings; better kept in --config.")
+    ] = None,
+    idle: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Without a touch, after which the kiosk goes back.")
+    ] = None,
     hotkeys: Annotated[
         bool | None,
         typer.Option("--hotkeys/--no-hotkeys", help="Ctrl+Alt with a key steers from any program; sees every key."),
@@ -101,6 +110,9 @@ def live(
         "backend": backend,
         "port": port,
         "lan": lan,
+        "kiosk": kiosk,
+        "pin": pin,
+        "idle": idle,
         "hotkeys": hotkeys,
         "osc": osc,
         "midi": midi,
