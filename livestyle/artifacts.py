@@ -10,6 +10,9 @@
       motion.safetensors        the mask network, likewise
       banks/NAME.safetensors    one style: ``weight`` (C, C, 3, 3) and ``bias`` (C,), float32
       banks/NAME.jpg            what the style makes of the rendered scene
+    engines/person/
+      person.json               where the network that finds people is from, and its sha256
+      segment.onnx              the network; LICENSE and NOTICE are its own
 
 A wheel carries ``engines/`` as ``livestyle/_engines``. Styles that a user has added (``livestyle add-style``) lie in
 the same form in the user's data folder, ``banks/PROFILE/``, and join those of the model.
@@ -96,6 +99,17 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             -(-(width + 2 * self.margin) // self.multiple) * self.multiple,
             -(-(height + 2 * self.margin) // self.multiple) * self.multiple,
         )
+
+
+class PersonFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What ``person.json`` says: an ONNX file that takes ``pixels`` uint8 (1, 144, 256, 3), RGB, and answers ``mask``
+    float32 (1, 1, 144, 256), 1 where a person is sure; and what it was made from.
+    """
+
+    file: str
+    sha256: str
+    source_sha256: str
+    origin: str
 
 
 class Kernel(msgspec.Struct, frozen=True):
@@ -258,6 +272,19 @@ def load_model(profile: str = "live") -> Model:
     if known := find_profiles():
         find_name(profile, known, "profile")
     return Model(find_engines() / profile)
+
+
+def find_person() -> Path:
+    """The network that finds people, checked. Raises `ModelError`."""
+    folder = find_engines() / "person"
+    try:
+        facts = msgspec.json.decode((folder / "person.json").read_bytes(), type=PersonFacts)
+    except OSError as error:
+        raise ModelError(f"no masks of people: {folder}/person.json: {error.strerror}; reinstall livestyle") from error
+    except msgspec.MsgspecError as error:
+        raise ModelError(f"{folder}/person.json is damaged ({error}); reinstall livestyle") from error
+    _check_hash(folder / facts.file, facts.sha256)
+    return folder / facts.file
 
 
 def make_caption(style: str) -> str:

@@ -239,7 +239,7 @@ COMMANDS: dict[str, Command] = {
     "blend-more": Command("blend towards the next style", lambda c, b, _: _shift_mix(c, b, BLEND_STEP), ("right",)),
     "blend-less": Command("blend back to the previous", lambda c, b, _: _shift_mix(c, b, -BLEND_STEP), ("left",)),
     "region": Command(
-        "another style in a part: left=NAME, circle=NAME, x,y,w,h=NAME; left=off or off ends it",
+        "another style in a part: left=NAME, person=NAME, x,y,w,h=NAME; left=off or off ends it",
         _change_region,
         (),
         "MASK=STYLE",

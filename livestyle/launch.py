@@ -21,6 +21,7 @@ from rich.live import Live
 from rich.text import Text
 
 from livestyle.artifacts import Thumbnails, load_model, write_whole
+from livestyle.backends import open_person
 from livestyle.config import LiveConfig
 from livestyle.control.access import open_network
 from livestyle.control.ctl import CtlServer
@@ -34,6 +35,7 @@ from livestyle.errors import ConfigError, LivestyleError, SourceError
 from livestyle.live.fit import fit_painting
 from livestyle.live.look import Grader, LookThumbnails
 from livestyle.live.outlet import SinkPlan
+from livestyle.live.person import PersonMasks
 from livestyle.live.regions import read_regions
 from livestyle.live.scaling import ScaledPainter
 from livestyle.live.session import Session
@@ -69,7 +71,9 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
     model = load_model(config.profile)
     unpainted = config.style == UNPAINTED
     style = model.styles[0] if unpainted else config.style or model.styles[0]
-    regions, masks = read_regions(config.regions, model.styles)
+    person = PersonMasks(open_person)
+    regions, masks = read_regions(config.regions, model.styles, person.sources())
+    person.prepare(regions)
     controls = Controls(
         mix=parse_mix(style, model.styles),
         regions=regions,

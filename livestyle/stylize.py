@@ -19,11 +19,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from livestyle import pictures
 from livestyle.artifacts import Model
+from livestyle.backends import open_person
 from livestyle.controls import UNPAINTED, Controls, parse_mix
 from livestyle.errors import ConfigError, LivestyleError, SinkError, SourceError
 from livestyle.live.fit import Size, fit_painting, fit_pixels
 from livestyle.live.handoff import Closed, Group, Lane
 from livestyle.live.look import Grader
+from livestyle.live.person import PersonMasks
 from livestyle.live.regions import MaskSource, read_regions
 from livestyle.live.scaling import ScaledPainter
 from livestyle.live.styling import Painter
@@ -74,7 +76,7 @@ def make_job(
 ) -> Job:
     """A `Job` from what a user typed; the first style of the model by default. ``regions`` are texts ``MASK=STYLE``.
 
-    Style ``none`` paints nothing. Raises `ConfigError`, and `ModelError` for a damaged look.
+    Style ``none`` paints nothing. Raises `ConfigError`, and `ModelError` for a damaged look or network.
     """
     if not 0.0 <= strength <= 1.0:
         raise ConfigError(f"strength {strength:g} is outside 0 to 1")
@@ -82,7 +84,9 @@ def make_job(
     mix = ((model.styles[0], 1.0),) if unpainted or not style else parse_mix(style, model.styles)
     if look:
         Looks().read(look)
-    parsed, masks = read_regions(regions, model.styles)
+    person = PersonMasks(open_person)
+    parsed, masks = read_regions(regions, model.styles, person.sources())
+    person.prepare(parsed)
     controls = Controls(
         mix, parsed, strength, keep_colors=keep_colors, look=look, coherence=coherence, bypass=unpainted
     )

@@ -12,7 +12,7 @@ from textures import make_frame, make_texture
 from livestyle.artifacts import Model, load_model
 from livestyle.controls import ControlBoard, Controls, Region, add_region, parse_mix, parse_region
 from livestyle.errors import ConfigError
-from livestyle.live.regions import Floats, Grid, RegionMap, draw_shape, stack, to_grid
+from livestyle.live.regions import Floats, Grid, Moment, RegionMap, draw_shape, stack, to_grid
 from livestyle.live.stylizer import Stylizer
 from livestyle.media import Frame, Pixels
 
@@ -57,7 +57,7 @@ def test_a_blend_is_the_sum_of_kernels(model: Model, stylizer: Stylizer, frame: 
     for name, weight in mix:
         below += weight
         regions.append(Region("whole", plain(name), weight / below))
-    by_regions = Stylizer(model, precision="f32", masks={"whole": lambda frame: whole})
+    by_regions = Stylizer(model, precision="f32", masks={"whole": lambda moment: whole})
     summed = paint(by_regions, frame, Controls(plain(names[0]), regions=tuple(regions)))
     assert np.abs(blended - summed).max() <= 1.0
     assert np.abs(blended - paint(stylizer, frame, Controls(plain(names[0])))).mean() > 1.0
@@ -139,8 +139,8 @@ def test_a_mask_of_its_own_per_frame(model: Model) -> None:
     first, second = model.styles[:2]
     frames = [make_frame(make_texture(*SIZE, seed=5), index) for index in range(3)]
 
-    def follow(frame: Frame) -> np.ndarray:
-        return np.full((46, 80), float(frame.index == 1), np.float32)  # of another size than the frame
+    def follow(moment: Moment) -> np.ndarray:
+        return np.full((46, 80), float(moment.frame.index == 1), np.float32)  # of another size than the frame
 
     stylizer = Stylizer(model, precision="f32", masks={"person": follow})
     alone = Stylizer(model, precision="f32")
@@ -221,12 +221,14 @@ def test_what_shows_of_each_mix_is_what_was_asked_for() -> None:
 
 def test_nothing_is_made_again_for_the_next_frame() -> None:
     mask = np.ones((9, 9), np.float32)
-    regions = RegionMap({"file": lambda frame: mask})
+    regions = RegionMap({"file": lambda moment: mask})
     controls = Controls(plain("a"), regions=(Region("left", plain("b")), Region("file", plain("c"), 0.5)))
     grid = Grid(20, 12, 4, 8)
-    first = regions.split(controls, make_frame(make_texture(64, 32, 1)), grid)
-    assert regions.split(controls, make_frame(make_texture(64, 32, 2), 1), grid) is first
-    assert regions.split(controls, make_frame(make_texture(60, 32, 2), 1), replace(grid, width=19)) is not first
+    first = regions.split(controls, Moment(make_frame(make_texture(64, 32, 1)), grid))
+    other = make_frame(make_texture(64, 32, 2), 1)
+    assert regions.split(controls, Moment(other, grid)) is first
+    narrow = make_frame(make_texture(60, 32, 2), 1)
+    assert regions.split(controls, Moment(narrow, replace(grid, width=19))) is not first
 
 
 # What a user may ask for.
@@ -308,15 +310,15 @@ def test_kept_colours_are_the_sources_on_the_paintings_light(model: Model) -> No
 def test_a_mask_that_is_no_longer_used_is_let_go() -> None:
     given = []
 
-    def draw(frame: Frame) -> Floats:
+    def draw(moment: Moment) -> Floats:
         mask = np.ones((4, 4), np.float32)
         given.append(weakref.ref(mask))
         return mask
 
     one, two = (("one", 1.0),), (("two", 1.0),)
-    frame, grid = make_frame(np.zeros((32, 32, 3), np.uint8)), Grid(8, 8, 4, 0)
+    moment = Moment(make_frame(np.zeros((32, 32, 3), np.uint8)), Grid(8, 8, 4, 0))
     regions = RegionMap({"painted": draw})
-    regions.split(Controls(one, (Region("painted", two),)), frame, grid)
+    regions.split(Controls(one, (Region("painted", two),)), moment)
     assert given[0]() is not None
-    regions.split(Controls(one, (Region("left", two),)), frame, grid)
+    regions.split(Controls(one, (Region("left", two),)), moment)
     assert given[0]() is None

@@ -10,11 +10,13 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
-from livestyle.artifacts import Model
+from livestyle.artifacts import Model, find_person
 from livestyle.controls import find_name
 from livestyle.errors import BackendUnavailable, EngineMismatch
+from livestyle.media import Pixels
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +110,17 @@ def _stand_in(
     command = build_command(name, facts.profile, *inner, precision)
     now = open_backend("openvino", model, width, height, "f32" if precision == "f32" else "auto")
     return StandIn(now, tuple(facts.graphs), command, make)
+
+
+def open_person() -> Callable[[Pixels], NDArray[np.float32]]:
+    """The network that finds people, ready to run: RGB (144, 256, 3) to (144, 256) in [0, 1], 1 where a person is sure.
+
+    Raises `ModelError` when it is missing or damaged.
+    """
+    from livestyle.backends.openvino_cpu import OpenVinoNetwork
+
+    run = OpenVinoNetwork(find_person())
+    return lambda pixels: np.asarray(run(pixels[None])[0, 0])
 
 
 def describe_backends() -> list[tuple[str, bool, str]]:

@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livestyle.controls import SHAPES, Controls, Mix, Region, add_region, parse_region, read_rectangle
+from livestyle.live.flow import Motion
 from livestyle.media import Frame
 from livestyle.pictures import check_input, read_mask
 
 Floats = NDArray[np.float32]
-MaskSource = Callable[[Frame], Floats]  # float32 (H, W) in [0, 1], of any size; the same array again costs nothing
-
 CIRCLE = 0.42  # radius of the circle, of the picture's shorter side
 FAINTEST = 1 / 512  # a mix that shows less than this anywhere is not painted
 
@@ -32,6 +31,28 @@ class Grid:
     height: int
     stride: int
     margin: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a mask may be made of: a frame, the one seen before it, and how things moved between the two.
+
+    ``motion`` lies on ``grid``, margin included; None after a cut, and where nobody looked for it.
+    """
+
+    frame: Frame
+    grid: Grid
+    before: Frame | None = None
+    motion: Motion | None = None
+
+    @property
+    def features(self) -> tuple[int, int]:
+        """Width and height of the picture alone, in features."""
+        height, width = self.frame.pixels.shape[:2]
+        return max(1, round(width / self.grid.stride)), max(1, round(height / self.grid.stride))
+
+
+MaskSource = Callable[[Moment], Floats]  # float32 (H, W) in [0, 1], of any size; the same array again costs nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +74,13 @@ class RegionMap:
         self._made: tuple[Mix, Sequence[Region], Sequence[Floats]] | None = None  # what the layers were made of
         self._layers: list[Layer] = []
 
-    def split(self, controls: Controls, frame: Frame, grid: Grid) -> Sequence[Layer]:
+    def split(self, controls: Controls, moment: Moment) -> Sequence[Layer]:
         """The layers of a frame from the lowest up: each mix that shows somewhere, once."""
         if not controls.regions:
             return [Layer(controls.mix, None)]
-        if grid != self._grid:
-            self._grid, self._coarse, self._made = grid, {}, None
-        masks = [self._fetch(region.mask, frame) for region in controls.regions]
+        if moment.grid != self._grid:
+            self._grid, self._coarse, self._made = moment.grid, {}, None
+        masks = [self._fetch(region.mask, moment) for region in controls.regions]
         # a rectangle that is drawn anew is another name each time
         self._coarse = {region.mask: self._coarse[region.mask] for region in controls.regions}
         if not self._is_made_of(controls, masks):
@@ -72,10 +93,10 @@ class RegionMap:
             return False
         return all(one is other for one, other in zip(self._made[2], masks, strict=True))
 
-    def _fetch(self, name: str, frame: Frame) -> Floats:
+    def _fetch(self, name: str, moment: Moment) -> Floats:
         """A mask on the grid, float32 (h, w)."""
-        height, width = frame.pixels.shape[:2]
-        source = self._masks[name](frame) if name in self._masks else None
+        height, width = moment.frame.pixels.shape[:2]
+        source = self._masks[name](moment) if name in self._masks else None
         kept = self._coarse.get(name)
         if kept is None or kept[0] is not source:
             full = draw_shape(name, width, height) if source is None else source
@@ -83,16 +104,18 @@ class RegionMap:
         return kept[1]
 
 
-def read_regions(texts: Iterable[str], styles: Sequence[str]) -> tuple[tuple[Region, ...], dict[str, MaskSource]]:
-    """Regions of ``MASK=STYLE`` texts, from the lowest up, and the masks that they name by a picture's path.
+def read_regions(
+    texts: Iterable[str], styles: Sequence[str], found: Mapping[str, MaskSource]
+) -> tuple[tuple[Region, ...], dict[str, MaskSource]]:
+    """Regions of ``MASK=STYLE`` texts, from the lowest up, and every mask: ``found`` ones and those of pictures.
 
     Raises `ConfigError` for a picture that cannot be read, an unknown mask or an unknown style.
     """
     regions: tuple[Region, ...] = ()
-    masks: dict[str, MaskSource] = {}
+    masks = dict(found)
     for text in texts:
         name = text.rpartition("=")[0]
-        if _is_path(name):
+        if name not in found and _is_path(name):
             masks[name] = _hold(read_mask(Path(name)))
         regions = add_region(regions, parse_region(text, styles, tuple(masks)))
     return regions, masks
@@ -109,7 +132,7 @@ def _is_path(name: str) -> bool:
 
 
 def _hold(mask: Floats) -> MaskSource:
-    return lambda frame: mask
+    return lambda moment: mask
 
 
 def stack(mix: Mix, regions: Sequence[Region], masks: Sequence[Floats]) -> list[Layer]:
@@ -150,6 +173,11 @@ def draw_shape(name: str, width: int, height: int) -> Floats:
 
 def to_grid(mask: Floats, width: int, height: int, grid: Grid) -> Floats:
     """The mean of a mask, stretched to ``width`` x ``height`` pixels, over each feature; float32 (h, w) in [0, 1]."""
+    edge, stride = grid.margin // grid.stride, grid.stride
+    whole = height % stride == width % stride == grid.margin % stride == 0
+    if whole and mask.shape == (height // stride, width // stride):  # one value for each feature already
+        right, below = grid.width - edge - mask.shape[1], grid.height - edge - mask.shape[0]
+        return np.asarray(cv2.copyMakeBorder(mask, edge, below, edge, right, cv2.BORDER_REPLICATE), np.float32)
     if mask.shape != (height, width):
         shrinks = mask.shape[0] > height
         method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR

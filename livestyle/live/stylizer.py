@@ -5,7 +5,7 @@ dropped on a cut, on another size and by `reset`; the picture also when the styl
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ from livestyle.backends import Backend, Graph, Handle, open_backend
 from livestyle.controls import Controls, Mix
 from livestyle.live.colors import keep_colors
 from livestyle.live.flow import Floats, FlowEstimator, Motion, View
-from livestyle.live.regions import Grid, MaskSource, RegionMap
+from livestyle.live.regions import Grid, Layer, MaskSource, Moment, RegionMap
 from livestyle.live.settle import Moved, Settled, Settler, look_distance, mix
 from livestyle.media import Frame, Pixels
 
@@ -35,8 +35,8 @@ class Stylizer:
     ) -> None:
         """``backend`` and ``precision`` as in `open_backend`; nothing is compiled before `prepare`.
 
-        ``masks`` gives the masks that regions may name beside shapes: each is asked with the source's frame and answers
-        float32 (H, W) in [0, 1], 1 inside the region.
+        ``masks`` gives the masks that regions may name beside shapes: each is asked with the source's frame and what
+        is known of its motion, and answers float32 (H, W) in [0, 1], 1 inside the region.
         """
         self._model = model
         self._backend_name = backend
@@ -47,6 +47,7 @@ class Stylizer:
         self._size = (0, 0)
         self._flow = FlowEstimator(model.manifest.margin // model.manifest.stride)
         self._seen: Frame | None = None
+        self._before: Frame | None = None  # the one seen before that
         self._features: Handle = None
         self._view: View | None = None
         self._motion: Motion | None = None
@@ -101,8 +102,9 @@ class Stylizer:
         assert self._backend is not None
         if frame is not self._seen:
             self._take(frame, controls.coherence)
+        layers = self._split(frame, controls)
         started = time.perf_counter()
-        picture = self._backend.download(self._apply_banks(frame, controls))[0]
+        picture = self._backend.download(self._apply_banks(layers, controls))[0]
         started = self._clock("bank+decode", started)
         picture = self._settle(picture, controls)
         margin = self._model.manifest.margin
@@ -145,7 +147,7 @@ class Stylizer:
                 if self._moved is not None:
                     self._moved.exception()  # no result yet: for two cores, painting beside it is more than they have
                 self._clock("mask", started)
-        self._seen, self._features, self._view = frame, features, view
+        self._before, self._seen, self._features, self._view = self._seen, frame, features, view
 
     def _move(self, previous: View, current: View) -> Motion:
         self._since_search += 1
@@ -167,13 +169,20 @@ class Stylizer:
         self._settled = settled, controls
         return settled.shown
 
-    def _apply_banks(self, frame: Frame, controls: Controls) -> Handle:
+    def _split(self, frame: Frame, controls: Controls) -> Sequence[Layer]:
+        """Where which mix shows."""
+        facts = self._model.manifest
+        grid = Grid(self._size[0] // facts.stride, self._size[1] // facts.stride, facts.stride, facts.margin)
+        started = time.perf_counter()
+        layers = self._regions.split(controls, Moment(frame, grid, self._before, self._motion))
+        if controls.regions:
+            self._clock("regions", started)
+        return layers
+
+    def _apply_banks(self, layers: Sequence[Layer], controls: Controls) -> Handle:
         """The painted picture: each mix in use painted once, and laid over the others where its regions are."""
         assert self._backend is not None
         assert self._paint_whole is not None
-        facts = self._model.manifest
-        grid = Grid(self._size[0] // facts.stride, self._size[1] // facts.stride, facts.stride, facts.margin)
-        layers = self._regions.split(controls, frame, grid)
         self._kernels = {layer.mix: self._choose_kernel(layer.mix) for layer in layers}
         strength = self._backend.upload(np.array([controls.strength], np.float32))
         if len(layers) == 1:
@@ -200,7 +209,7 @@ class Stylizer:
 
     def reset(self) -> None:
         """Forget the past: after a seek, a stall or another source."""
-        self._seen, self._features, self._view, self._motion = None, None, None, None
+        self._before, self._seen, self._features, self._view, self._motion = None, None, None, None, None
         self._mask, self._moved, self._past, self._settled = None, None, None, None
 
     def close(self) -> None:

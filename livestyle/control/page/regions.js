@@ -1,6 +1,9 @@
 // Parts of the picture in styles of their own: two lists to choose from, and one button for each part that removes it.
 
-const PARTS = { left: "Left half", right: "Right half", top: "Top half", bottom: "Bottom half", circle: "Circle" };
+const PARTS = {
+  left: "Left half", right: "Right half", top: "Top half", bottom: "Bottom half", circle: "Circle",
+  person: "Person", background: "Background",
+};
 
 const partName = (mask) => PARTS[mask] ?? mask.split("/").pop();
 
