@@ -147,3 +147,14 @@ def test_motion_between_two_searches_goes_on_as_it_was(model: Model, plain: Cont
     alone = Stylizer(model)
     unsteady = [alone.paint(view, replace(plain, coherence=False)) for view in views]
     assert difference(shown[1][7], shown[2][7]) < 0.75 * difference(shown[1][7], unsteady[7])
+
+
+def test_another_size_that_compiles_to_the_same_starts_afresh(model: Model, plain: Controls) -> None:
+    stylizer = Stylizer(model)
+    for n in range(3):
+        stylizer.paint(make_frame(make_texture(160, 96, seed=3), n), plain)
+    narrow = make_frame(make_texture(156, 92, seed=3), 3)
+    painted = stylizer.paint(narrow, plain).pixels
+    assert painted.shape == (92, 156, 3)
+    assert np.array_equal(painted, Stylizer(model).paint(narrow, plain).pixels)
+    assert stylizer.paint(make_frame(make_texture(156, 92, seed=3), 4), plain).pixels.shape == (92, 156, 3)

@@ -17,8 +17,8 @@ from livestyle.media import Pixels
 
 # Of the frame painted by itself, what is shown keeps so much of the difference between neighbours, which is nine tenths
 # of its mean gradient or more. Giving all of it back would give back flicker too: on a panning clip the picture that is
-# carried on has 86 % of the flicker removed and is softer by 19 %; scream has 84 % and 13 % at 0.85, 82 % and 10 % so.
-SHARPNESS = 0.89
+# carried on has 86 % of the flicker removed and is softer by 19 %; scream has 84 % and 13 % at 0.83, 82 % and 9 % so.
+SHARPNESS = 0.87
 GAIN = 2.0  # largest share of the fine detail that is added
 PACE = 3.0  # of the gain's approach, a frame; a gain of 1 gives back a tenth, so a third of what is lacking is made up
 NO_MAP = np.empty(0, np.float32)  # for OpenCV's second map: both coordinates are in the first
@@ -45,7 +45,9 @@ class Moved:
 class Settler:
     """Holds scratch memory only, but that makes it fit for one thread at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, margin: int = 0) -> None:
+        """Flow and mask begin ``margin`` pixels left of a picture and above it, and end somewhere beyond it."""
+        self._margin = margin
         self._grid = np.empty((0, 0, 2), np.float32)
 
     def settle(self, painted: Pixels, past: Settled, flow: Floats, mask: Floats) -> Settled:
@@ -54,11 +56,14 @@ class Settler:
         ``flow`` (h, w, 2) and ``mask`` (h, w) in [0, 1) lie at a quarter of the size, as in `livestyle.live.flow`.
         Where the mask is 0, the picture stays as it was painted.
         """
-        return mix(painted, self.move(past, flow), mask)
+        return self.mix(painted, self.move(past, flow), mask)
 
     def move(self, past: Settled, flow: Floats) -> Moved:
         """The part of `settle` that needs no new picture, so that it can be done while that is painted."""
-        sources = self._sources(past.kept, flow)
+        height, width = past.kept.shape[:2]
+        if self._grid.shape[:2] != (height, width):
+            self._grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
+        sources = cv2.scaleAdd(self._spread(flow, past.kept), float(STRIDE), self._grid)
         kept = cv2.remap(past.kept, sources, NO_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         sharp = kept
         if past.gain > 0.0:
@@ -66,24 +71,22 @@ class Settler:
             sharp = cv2.addWeighted(kept, 1.0 + past.gain, soft, -past.gain, 0.0)
         return Moved(np.asarray(kept, np.uint8), np.asarray(sharp, np.uint8), past.gain)
 
-    def _sources(self, past: Pixels, flow: Floats) -> Floats:
-        """Where in the last picture each pixel comes from, (H, W, 2)."""
-        height, width = past.shape[:2]
-        if self._grid.shape[:2] != (height, width):
-            self._grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
-        sources = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(cv2.scaleAdd(sources, float(STRIDE), self._grid, dst=sources), np.float32)
+    def mix(self, painted: Pixels, past: Moved, mask: Floats) -> Settled:
+        """The other part of `settle`."""
+        keep = self._spread(mask, painted)
+        renew = 1.0 - keep
+        kept = shown = np.asarray(cv2.blendLinear(past.kept, painted, keep, renew), np.uint8)
+        if past.gain > 0.0:
+            shown = np.asarray(cv2.blendLinear(past.sharp, painted, keep, renew), np.uint8)
+        lacking = SHARPNESS * edges(painted) / max(edges(shown), 1e-3) - 1.0
+        return Settled(kept, shown, float(np.clip(past.gain + PACE * lacking, 0.0, GAIN)))
 
-
-def mix(painted: Pixels, past: Moved, mask: Floats) -> Settled:
-    """The other part of `Settler.settle`."""
-    keep = cv2.resize(mask, (painted.shape[1], painted.shape[0]), interpolation=cv2.INTER_LINEAR)
-    renew = 1.0 - keep
-    kept = shown = np.asarray(cv2.blendLinear(past.kept, painted, keep, renew), np.uint8)
-    if past.gain > 0.0:
-        shown = np.asarray(cv2.blendLinear(past.sharp, painted, keep, renew), np.uint8)
-    lacking = SHARPNESS * edges(painted) / max(edges(shown), 1e-3) - 1.0
-    return Settled(kept, shown, float(np.clip(past.gain + PACE * lacking, 0.0, GAIN)))
+    def _spread(self, values: Floats, picture: Pixels) -> Floats:
+        """A map at a quarter of the size at that of the picture, (H, W) or (H, W, 2)."""
+        size = values.shape[1] * STRIDE, values.shape[0] * STRIDE
+        whole = np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_LINEAR), np.float32)
+        height, width = picture.shape[:2]
+        return whole[self._margin : self._margin + height, self._margin : self._margin + width]
 
 
 def look_distance(one: Controls, other: Controls) -> float:

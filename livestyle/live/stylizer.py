@@ -18,7 +18,7 @@ from livestyle.controls import Controls, Mix
 from livestyle.live.colors import keep_colors
 from livestyle.live.flow import Floats, FlowEstimator, Motion, View
 from livestyle.live.regions import Grid, Layer, MaskSource, Moment, RegionMap
-from livestyle.live.settle import Moved, Settled, Settler, look_distance, mix
+from livestyle.live.settle import Moved, Settled, Settler, look_distance
 from livestyle.media import Frame, Pixels
 
 
@@ -53,7 +53,7 @@ class Stylizer:
         self._motion: Motion | None = None
         self._since_search = 0
         self.motion_every = 1  # in how many frames motion is searched once; between, it is taken to go on as it was
-        self._settler = Settler()
+        self._settler = Settler(model.manifest.margin)
         self._beside = ThreadPoolExecutor(1, "settle")  # moves the last picture while the mask is computed
         self._moved: Future[Moved] | None = None  # the last frame's picture, where things are in this one
         self._mask: Floats | None = None  # how much of the last frame still holds in this one; None after a cut
@@ -106,9 +106,9 @@ class Stylizer:
         started = time.perf_counter()
         picture = self._backend.download(self._apply_banks(layers, controls))[0]
         started = self._clock("bank+decode", started)
-        picture = self._settle(picture, controls)
         margin = self._model.manifest.margin
-        pixels = np.ascontiguousarray(picture[margin : margin + height, margin : margin + width])
+        picture = self._settle(picture[margin : margin + height, margin : margin + width], controls)
+        pixels = np.ascontiguousarray(picture)
         started = self._clock("settle", started)
         if controls.keep_colors:
             pixels = keep_colors(pixels, frame.pixels)
@@ -118,6 +118,8 @@ class Stylizer:
     def _take(self, frame: Frame, coherent: bool) -> None:
         """Bring the state from the last frame to this one."""
         assert self._backend is not None
+        if self._seen is not None and self._seen.pixels.shape != frame.pixels.shape:
+            self.reset()
         started = time.perf_counter()
         pixels = _pad(frame.pixels, self._model.manifest.margin, self._size)
         features = self._graphs["encode"](pixels=self._backend.upload(pixels[None]))["features"]
@@ -165,7 +167,7 @@ class Stylizer:
             apart = look_distance(self._past[1], controls)
             if apart < 1.0:
                 mask = self._mask * np.float32(1.0 - apart) if apart else self._mask
-                settled = mix(picture, self._moved.result(), mask)
+                settled = self._settler.mix(picture, self._moved.result(), mask)
         self._settled = settled, controls
         return settled.shown
 
