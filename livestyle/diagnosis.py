@@ -8,6 +8,7 @@ from rich.table import Table
 
 from livestyle.artifacts import find_engines, load_model
 from livestyle.backends import describe_backends
+from livestyle.control.surfaces import describe_surfaces
 from livestyle.errors import ModelError
 from livestyle.sinks import describe_sinks
 from livestyle.sources import describe_sources
@@ -30,6 +31,8 @@ def diagnose() -> Iterator[Row]:
         yield Row("sink", name, available, why)
     for name, available, why in describe_backends():
         yield Row("backend", name, available, why)
+    for name, available, why in describe_surfaces():
+        yield Row("control", name, available, why)
     yield from _diagnose_engines()
 
 

@@ -1,5 +1,6 @@
 """MIDI: messages of mido through a backend of the tests' own, for want of a sequencer; a real program steered by it."""
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,6 +55,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     folder.mkdir()
     monkeypatch.setenv("FAKE_MIDI", str(folder))
     before = mido.backend
+    monkeypatch.setattr("livestyle.control.midi.LOOK", 0.1)
     mido.set_backend("fake_midi")
     yield Desk(folder)
     mido.set_backend(before)
@@ -166,6 +168,17 @@ def test_where_there_is_no_midi_a_line_says_so(desk: Desk, monkeypatch: pytest.M
     mido.set_backend("no_such_backend")
     with pytest.raises(ConfigError, match=r"pip install 'livestyle\[surfaces\]'"):
         desk.listen()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ALSA")
+def test_a_kernel_without_sequencer_is_told_what_to_load(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    mido.set_backend("mido.backends.rtmidi")
+    monkeypatch.setattr("livestyle.control.midi.SEQUENCER", tmp_path / "seq")
+    with pytest.raises(ConfigError, match="sudo modprobe snd-seq"):
+        desk.listen()
+    assert capfd.readouterr() == ("", "")  # ALSA's library says more than a line
 
 
 def test_the_map_says_what_a_control_does():

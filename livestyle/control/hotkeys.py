@@ -34,7 +34,7 @@ class Hotkeys:
 
         Raises `ConfigError` where there can be no hotkeys: pynput is missing, Wayland, no display.
         """
-        keyboard = _import_keyboard()
+        keyboard = import_keyboard()
         self._board = board
         self._on_message = on_message
         self._modifiers: dict[Any, str] = {}  # pynput's key -> name
@@ -124,7 +124,7 @@ class Hotkeys:
         self._down.discard(key)
 
 
-def _import_keyboard() -> Any:
+def import_keyboard() -> Any:
     """pynput's module. Raises `ConfigError` with what can be done instead."""
     if sys.platform not in ("win32", "darwin") and (
         os.environ.get("XDG_SESSION_TYPE") == "wayland" or os.environ.get("WAYLAND_DISPLAY")

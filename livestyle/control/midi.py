@@ -7,9 +7,11 @@ below the middle to above it.
 """
 
 import re
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -21,6 +23,8 @@ FULL = 127  # what a control sends at its end
 MIDDLE = 64
 LOOK = 2.0  # s between looks at whether the controller is still plugged in, or again
 AUTO = "auto"
+RTMIDI = "mido.backends.rtmidi"
+SEQUENCER = Path("/dev/snd/seq")
 NUMBER = r"[+-]?\d+(?:\.\d+)?"
 RANGE = re.compile(rf"(?P<low>{NUMBER})\.\.(?P<high>{NUMBER})")
 
@@ -56,6 +60,20 @@ def plan_midi(table: Mapping[str, str]) -> dict[Control, Target]:
     return plan
 
 
+def list_controllers() -> list[str]:
+    """Names of the inputs that are there. Raises `ConfigError` where there is no MIDI."""
+    try:
+        import mido
+
+        if mido.backend.name == RTMIDI and sys.platform == "linux" and not SEQUENCER.exists():
+            raise ConfigError(f"there is no {SEQUENCER}: sudo modprobe snd-seq")  # ALSA would write to stderr itself
+        return list(mido.get_input_names())
+    except ImportError:
+        raise ConfigError("mido or python-rtmidi is not installed: pip install 'livestyle[surfaces]'") from None
+    except OSError as error:
+        raise ConfigError(f"this system has no MIDI ({' '.join(str(error).split())})") from None
+
+
 class MidiInput:
     """Listens to one controller until `close`; it may be plugged in late, pulled out and plugged in again."""
 
@@ -66,15 +84,10 @@ class MidiInput:
 
         ``on_message`` gets when it comes and goes, and what is wrong. Raises `ConfigError` where there is no MIDI.
         """
-        try:
-            import mido
+        names = list_controllers()
+        import mido
 
-            self._mido: Any = mido
-            names = self._list()
-        except ImportError:
-            raise ConfigError("mido or python-rtmidi is not installed: pip install 'livestyle[surfaces]'") from None
-        except OSError as error:
-            raise ConfigError(f"this system has no MIDI ({' '.join(str(error).split())})") from None
+        self._mido: Any = mido
         self._board = board
         self._wanted = port
         self._plan = plan
@@ -101,9 +114,6 @@ class MidiInput:
     ) -> None:
         self.close()
 
-    def _list(self) -> list[str]:
-        return list(self._mido.get_input_names())
-
     def _pick(self, names: list[str]) -> str | None:
         if self._wanted == AUTO:
             return next((name for name in names if not name.lower().startswith("midi through")), None)
@@ -114,7 +124,7 @@ class MidiInput:
         port: Any = None
         while not self._stop.is_set():
             try:
-                names = self._list()
+                names = list(self._mido.get_input_names())
                 if port is not None and port.name not in names:
                     self._on_message(f"MIDI: {port.name} is gone; it is taken up again when it comes back")
                     port.close()

@@ -12,7 +12,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from types import TracebackType
+from types import ModuleType, TracebackType
 
 from livestyle.control.complaints import Complaints
 from livestyle.controls import COMMANDS, ControlBoard, find_name
@@ -31,13 +31,10 @@ class OscServer:
 
         Raises `ConfigError` when python-osc is missing or the port cannot be had.
         """
-        try:
-            from pythonosc.osc_packet import OscPacket, ParseError
-        except ImportError:
-            raise ConfigError("python-osc is not installed: pip install 'livestyle[surfaces]'") from None
+        osc_packet = import_osc()
         # python-osc logs each damaged packet by logging.warning, which without any handler writes to stderr
         logging.getLogger().addHandler(logging.NullHandler())
-        self._packet, self._error = OscPacket, ParseError
+        self._packet, self._error = osc_packet.OscPacket, osc_packet.ParseError
         self._board = board
         self._complaints = Complaints("OSC", on_message)
         self._stop = threading.Event()
@@ -86,6 +83,15 @@ class OscServer:
                     self._board.run(line)
             except ConfigError as error:
                 self._complaints.tell(str(error))
+
+
+def import_osc() -> ModuleType:
+    """python-osc's reader of packets. Raises `ConfigError` where it is not installed."""
+    try:
+        from pythonosc import osc_packet
+    except ImportError:
+        raise ConfigError("python-osc is not installed: pip install 'livestyle[surfaces]'") from None
+    return osc_packet
 
 
 def read_message(address: str, values: Sequence[object]) -> str:

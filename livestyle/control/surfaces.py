@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from livestyle.config import LiveConfig
 from livestyle.control.combos import Combo, plan_hotkeys
-from livestyle.control.hotkeys import Hotkeys
-from livestyle.control.midi import AUTO, Control, MidiInput, Target, plan_midi
-from livestyle.control.osc import OscServer, parse_address
+from livestyle.control.hotkeys import Hotkeys, import_keyboard
+from livestyle.control.midi import AUTO, Control, MidiInput, Target, list_controllers, plan_midi
+from livestyle.control.osc import OscServer, import_osc, parse_address
 from livestyle.controls import ControlBoard
 from livestyle.errors import ConfigError
 
@@ -58,3 +58,20 @@ def _doing_without(name: str, say: Callable[[str], None]) -> Iterator[None]:
         yield
     except ConfigError as error:
         say(f"without {name}: {error}")
+
+
+def describe_surfaces() -> list[tuple[str, bool, str]]:
+    """(name, whether it can be used here, why or why not) of each."""
+    return [
+        _describe("hotkeys", import_keyboard, "--hotkeys: Ctrl+Alt with a key, in any program"),
+        _describe("osc", import_osc, "--osc PORT"),
+        _describe("midi", list_controllers, "--midi auto, or a controller's name"),
+    ]
+
+
+def _describe(name: str, look: Callable[[], object], how: str) -> tuple[str, bool, str]:
+    try:
+        found = look()
+    except ConfigError as error:
+        return name, False, str(error)
+    return name, True, f"{how} ({', '.join(found)})" if isinstance(found, list) and found else how
