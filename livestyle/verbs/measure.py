@@ -271,6 +271,20 @@ def load(
 
 
 @evaluate.command()
+def attack(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where attack.json goes.")] = Path("attack"),
+    seconds: Annotated[float, typer.Option(metavar="N", help="How long each kind of attack lasts.")] = 10.0,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Size of the frames.")] = "640x360",
+) -> None:
+    """A live stream whose page is attacked: what is refused, and what the stream notices of it."""
+    from rich.console import Console
+
+    with needing_torch():
+        from livestyle.evaluate.attack import measure_attack, print_attack
+    print_attack(measure_attack(seconds, size, out), Console())
+
+
+@evaluate.command()
 def soak(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where soak.md, soak.json and soak.png go.")] = Path("soak"),
     minutes: Annotated[float, typer.Option(metavar="N", help="How long it runs.")] = 60.0,
