@@ -13,6 +13,7 @@ CLOCK = Fraction(1, 90_000)  # s, the session's time base for live video: every 
 SOUND_HOLD = 2.0  # s, the longest that sound waits for the picture of its time
 LAG_WINDOW = 2.0  # s, how long a source must be later than ever before its clock is set anew
 LAG_LIMIT = 0.3  # s, how much later
+ROUNDING = 1e-6  # s, by which nothing is sooner than anything else
 JUMP = 5.0  # s, a time stamp this far from its expected place starts a new timeline
 
 
@@ -94,7 +95,8 @@ class Timeline:
 
     ``start`` is monotonic zero of the session. ``offset`` (None: not yet known) is added to the source's seconds, for
     pictures and sound alike, so that they stay together. ``floor`` is the smallest lag (arrival minus placed time)
-    seen on this offset, ``lowest`` that of the current window.
+    seen on this offset, ``lowest`` that of the current window. Nothing is placed later than it arrives: what a server
+    kept comes in a burst when it is joined, and only the item that ends the burst is of now.
     """
 
     start: float
@@ -108,9 +110,9 @@ class Timeline:
 def place(line: Timeline, seconds: float, now: float) -> tuple[float, Timeline]:
     """Return the offset for an item of source time ``seconds`` that arrived at ``now``.
 
-    The offset changes only when the source's clock jumped (a restart), or when it has come `LAG_LIMIT` later than its
-    best for a whole `LAG_WINDOW`: it stalled and then went on where it was, while repeats moved the output on. Placed
-    time never restarts before what was already placed.
+    The offset changes when the source's clock jumped (a restart), when something comes sooner than anything before (a
+    burst), or when all has come `LAG_LIMIT` later than its best for a whole `LAG_WINDOW`: the source stalled and then
+    went on where it was, while repeats moved the output on. Placed time never restarts before what was already placed.
     """
     elapsed = now - line.start
     lag = 0.0 if line.offset is None else elapsed - (seconds + line.offset)
@@ -118,7 +120,9 @@ def place(line: Timeline, seconds: float, now: float) -> tuple[float, Timeline]:
         offset = max(elapsed, line.last) - seconds
         last = max(line.last, seconds + offset)
         return offset, Timeline(line.start, offset, last, elapsed - seconds - offset, math.inf, now + LAG_WINDOW)
-    offset, floor, lowest = line.offset, min(line.floor, lag), min(line.lowest, lag)
+    early, lag = min(lag, 0.0), max(lag, 0.0)
+    offset = line.offset + (early if early < -ROUNDING else 0.0)
+    floor, lowest = min(line.floor, lag), min(line.lowest, lag)
     if now < line.window_end:
         last = max(line.last, seconds + offset)
         return offset, replace(line, last=last, floor=floor, lowest=lowest)
@@ -142,8 +146,9 @@ def play_wait(begun: float, first: float, seconds: float, now: float) -> float:
 
 
 def backoff(attempt: int, chance: float) -> float:
-    """Seconds to wait before reopening for the ``attempt``-th time (from 0): 0.5, 1, 2 … 30, jittered by ±20 %.
+    """Seconds to wait before reopening for the ``attempt``-th time (from 0): 0.5, 0.55, 0.6 … 2, jittered by ±20 %.
 
-    ``chance`` in [0, 1) is the caller's random number.
+    Never longer, so that whatever comes back, after however long, is found in 5 s. ``chance`` in [0, 1) is the caller's
+    random number.
     """
-    return float(min(30.0, 0.5 * 2.0 ** min(attempt, 10)) * (0.8 + 0.4 * chance))
+    return float(min(2.0, 0.5 * 1.1 ** min(attempt, 20)) * (0.8 + 0.4 * chance))

@@ -2,8 +2,9 @@
 
 `RtmpSink.write` encodes and puts packets on a bounded queue; one thread, ``rtmp-push``, owns the child process
 (`rtmp_child`) and feeds it. Nothing here ever waits for the network but that thread, and killing the child frees it. A
-connection that fails is opened again after 0.5, 1, 2 ... 30 s; until then frames are dropped unencoded. Each connection
-begins with a key picture and fresh sound, and timestamps go on without a step back.
+connection that fails is opened again: at once when a server that could not be reached can be, after 0.5, 1, 2 ... 30 s
+with one that answers and refuses. Until then frames are dropped unencoded. Each connection begins with a key picture
+and fresh sound, and timestamps go on without a step back.
 """
 
 import json
@@ -15,6 +16,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from fractions import Fraction
 from io import BytesIO
@@ -41,6 +43,7 @@ STEADY_SECONDS = 10.0  # a connection that lasted this long starts the waiting t
 FIRST_WAIT, LAST_WAIT = 0.5, 30.0
 QUEUE_SECONDS = 2.0
 FLV_SOUND = ("aac", "mp3")
+WAITING = "waiting "  # so begin the child's lines about a server that it waits for
 
 
 class RtmpSink:
@@ -224,13 +227,13 @@ class RtmpSink:
 
     def _serve_one(self) -> str:
         """Open a connection and feed it until it breaks or the sink is closed; returns why it ended."""
-        child = Child(self._url, self._header)
+        child = Child(self._url, self._header, wait=self._retry or self.connections > 0)
         try:
             with self._state:
                 self._child = child
                 if self._closed:
                     return "closed"
-            refusal = child.await_open()
+            refusal = child.await_open(self._say_waiting)
             if refusal:
                 return refusal
             with self._state:
@@ -244,6 +247,12 @@ class RtmpSink:
             with self._state:
                 self._child = self._sending_since = None
             child.release()
+
+    def _say_waiting(self, reason: str) -> None:
+        with self._state:
+            self._settled, self.status = True, reason
+            self._state.notify_all()
+        log.warning("push to %s: %s; waiting for it", self.address, reason)
 
     def _feed(self, child: "Child") -> str:
         while True:
@@ -263,21 +272,27 @@ class RtmpSink:
 class Child:
     """The process that talks to the server. `kill` is for any thread, all else for the one that made it."""
 
-    def __init__(self, url: str, header: bytes) -> None:
-        """Start it with the streams described by ``header`` (MP4). It connects on its own time."""
+    def __init__(self, url: str, header: bytes, *, wait: bool) -> None:
+        """Start it with the streams described by ``header`` (MP4). It connects on its own time.
+
+        With ``wait`` it waits for a server that cannot be reached, for however long.
+        """
         program = str(Path(rtmp_child.__file__))
         self._process = subprocess.Popen(
             [sys.executable, "-P", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
-        start = json.dumps({"url": url, "header": len(header), "seconds": OPEN_SECONDS})
+        start = json.dumps({"url": url, "header": len(header), "seconds": OPEN_SECONDS, "wait": wait})
         self._start = start.encode() + b"\n" + header
 
-    def await_open(self) -> str:
+    def await_open(self, say_waiting: Callable[[str], None]) -> str:
         """Wait until the server takes the stream: "" then, else the reason in a few words."""
         assert self._process.stdout is not None
         if not self.send(self._start):
             return "the sending process did not start"
         answer = self._process.stdout.readline().decode(errors="replace").strip()
+        while answer.startswith(WAITING):
+            say_waiting(answer.removeprefix(WAITING))
+            answer = self._process.stdout.readline().decode(errors="replace").strip()
         if answer == "open":
             return ""
         return answer or f"the server accepts the connection but stays silent ({OPEN_SECONDS:.0f} s)"

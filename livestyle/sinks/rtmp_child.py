@@ -5,9 +5,10 @@ every thread of the program (measured: 6 s and more). Here it stops this process
 thread that needs no GIL, ends this process when a step takes too long. The parent then sees a closed pipe; and this
 process sees one, and finishes, when the parent is gone.
 
-stdin: one line of JSON `Start`, an MP4 header of its ``header`` bytes that describes the streams, then packets, each a
-`PACKET` head and its data. The address comes this way because arguments and environments can be read by others.
-stdout: ``open`` once the server takes the stream, or one line that says why not. stderr is not used.
+stdin: one line of JSON, an MP4 header of its ``header`` bytes that describes the streams, then packets, each a `PACKET`
+head and its data. The address comes this way because arguments and environments can be read by others.
+stdout: ``open`` once the server takes the stream, or one line that says why not. With ``wait`` a server that cannot be
+reached is waited for, ready to connect the moment that it can; ``waiting`` and why are told first. stderr is not used.
 Nothing of livestyle is imported, so that starting costs only PyAV's own import.
 """
 
@@ -20,6 +21,7 @@ import socket
 import stat
 import struct
 import sys
+import time
 from fractions import Fraction
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -29,6 +31,8 @@ SEND_BUFFER = (
     256 * 1024
 )  # bytes that the kernel may hold; its own choice, megabytes, hides a dead server for many seconds
 WATCHED_SECONDS = 2.0  # one packet, or the close
+REACH_SECONDS = 2.0  # one attempt to reach a server that is waited for: a lost packet is sent again after 1 s, then 2
+REACH_PAUSE = 0.5  # s between two of them
 
 
 def _watch(seconds: float, sink: io.TextIOWrapper) -> None:
@@ -36,8 +40,8 @@ def _watch(seconds: float, sink: io.TextIOWrapper) -> None:
     faulthandler.dump_traceback_later(seconds, exit=True, file=sink)
 
 
-def _explain(url: str, seconds: float, error: Exception) -> str:
-    """FFmpeg says "Input/output error" for everything: look what is really wrong."""
+def _reach(url: str, seconds: float) -> str:
+    """Why the server cannot be reached, "" if it can."""
     address = urlsplit(url)
     port = address.port or (443 if address.scheme == "rtmps" else 1935)
     try:
@@ -48,7 +52,24 @@ def _explain(url: str, seconds: float, error: Exception) -> str:
         return f"no answer from {address.hostname}:{port}"
     except OSError as refused:
         return (refused.strerror or "no connection").lower()
-    return f"the server does not take the stream ({getattr(error, 'strerror', None) or type(error).__name__})"
+    return ""
+
+
+def _await_server(url: str, stdout: BinaryIO) -> None:
+    """Until the server can be reached, or the program that wants it is gone."""
+    parent, told = os.getppid(), ""
+    while os.getppid() == parent and (reason := _reach(url, REACH_SECONDS)):
+        if reason != told:
+            stdout.write(f"waiting {reason}\n".encode())
+            stdout.flush()
+            told = reason
+        time.sleep(REACH_PAUSE)
+
+
+def _explain(url: str, seconds: float, error: Exception) -> str:
+    """FFmpeg says "Input/output error" for everything: look what is really wrong."""
+    refused = f"the server does not take the stream ({getattr(error, 'strerror', None) or type(error).__name__})"
+    return _reach(url, seconds) or refused
 
 
 def _tune_sockets() -> None:
@@ -80,6 +101,9 @@ def push(stdin: BinaryIO, stdout: BinaryIO, quiet: io.TextIOWrapper) -> None:
     options = {"flvflags": "no_duration_filesize", "flush_packets": "1", "max_interleave_delta": "1"}
     server = av.open(start["url"], "w", format="flv", container_options=options)
     streams = [server.add_stream_from_template(stream, opaque=True) for stream in templates.streams]
+    if start["wait"]:
+        faulthandler.cancel_dump_traceback_later()
+        _await_server(start["url"], stdout)
     _watch(start["seconds"], quiet)
     try:
         server.start_encoding()

@@ -23,11 +23,13 @@ from livestyle.sources.reader import Picture, Reader
 
 OPEN_SECONDS = 5.0
 READ_SECONDS = 5.0
+REACH_SECONDS = 2.0  # for the host to answer: a lost packet is sent again after 1 s, then only after 2 more
 LISTEN_SECONDS = 60.0  # a person has to start the publisher
 ACCEPT_SECONDS = 1  # one turn of waiting for a publisher; FFmpeg knows whole seconds only
 KEY_FRAME_SECONDS = 12.0  # a player that joins may wait this long for its first picture: OBS sends 250 frames a group
 FILE_OPEN_SECONDS = 60.0  # a disk that has to spin up, a network share
 LISTEN = "rtmp-listen"
+_PORTS = {"rtmp": 1935, "rtmps": 443, "rtsp": 554, "rtsps": 322}
 SCHEMES = ("rtmp", "rtmps", LISTEN, "http", "https", "rtsp", "rtsps")
 
 # A stream without sound is waited for as if it had some: FFmpeg's own 5 s would use up all the time there is to open.
@@ -128,7 +130,7 @@ class StreamSource:
         try:
             if self._scheme == "":
                 return av.open(f"file:{self._spec}")  # "file:" because a path may hold a colon
-            _resolve(self._spec)
+            _reach(self._spec, self._scheme, self._name, min(REACH_SECONDS, self._open_seconds))
             options = _OPTIONS[self._scheme.removesuffix("s")]
             return av.open(self._spec, options=options, timeout=(self._open_seconds, self._read_seconds))
         except av.FFmpegError as error:
@@ -206,13 +208,26 @@ def _check_address(url: str, name: str) -> None:
         raise SourceError(f"{name} is not a valid address: it names no host")
 
 
-def _resolve(url: str) -> None:
-    """Look the host up: FFmpeg says only "Input/output error" for a name that does not exist."""
-    host = urlsplit(url).hostname
+def _reach(url: str, scheme: str, name: str, seconds: float) -> None:
+    """See that the host is known and answers: FFmpeg says only "Input/output error", and gives a lost one all its time.
+
+    HTTP may go by a proxy, so there the name alone is looked up.
+    """
+    parts = urlsplit(url)
+    host, port = parts.hostname, None if scheme not in _PORTS else parts.port or _PORTS[scheme]
     try:
-        socket.getaddrinfo(host, None)
-    except OSError as error:
+        if port is None:
+            socket.getaddrinfo(host, None)
+        else:
+            socket.create_connection((host or "", port), timeout=seconds).close()
+    except socket.gaierror as error:
         raise SourceError(f"the host {host} cannot be found; check the address and the network") from error
+    except TimeoutError as error:
+        raise SourceError(f"{name} cannot be reached: no answer within {seconds:g} s") from error
+    except ConnectionRefusedError as error:
+        raise SourceError(f"nothing listens at {name} (connection refused)") from error
+    except OSError as error:
+        raise SourceError(f"{name} cannot be reached: {str(error.strerror).lower()}") from error
 
 
 def _explain(error: av.FFmpegError, name: str, scheme: str) -> str:
