@@ -1,51 +1,83 @@
 """Pushes a clip to an RTMP address over and over, at its own pace: ``python publisher.py CLIP URL``.
 
-A process of its own, as the camera of a relay would be; it runs until it is ended. Nothing is encoded, so it takes
-next to nothing of the machine that is measured. Nothing of livestyle is imported.
+A process of its own, as the camera of a relay would be; it runs until it is ended, and connects again when the server
+goes away. Where the clip is at any moment depends on the monotonic clock alone: second n of a clip of m seconds is sent
+when the clock modulo m says n, so that whoever receives it knows how late it is. Nothing is encoded, so it takes next
+to nothing of the machine that is measured. Nothing of livestyle is imported.
 """
 
-import itertools
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from typing import Any, NamedTuple
 
 import av
-from av.container import OutputContainer
 from av.error import FFmpegError
-from av.video.stream import VideoStream
 
-PATIENCE = 30.0  # s that a server has to appear
+RETRY = 0.2  # s
+
+
+class Piece(NamedTuple):
+    """One packet of the clip, at ``seconds`` on its clock."""
+
+    seconds: float
+    stream: int  # 0 is the picture
+    key: bool
+    duration: int
+    data: bytes
 
 
 def publish(clip: str, url: str) -> None:
-    """Push forever. Raises `FFmpegError` when nobody listens at ``url``, or the connection ends."""
+    """Push forever."""
     with av.open(clip) as container:
-        video = container.streams.video[0]
-        packets = [packet for packet in container.demux(video) if packet.pts is not None]
-        rate, base = float(video.average_rate or 30), video.time_base or Fraction(1, 90_000)
-        output, stream = connect(url, video)
-        started = time.monotonic()
-        for number, packet in enumerate(itertools.cycle(packets)):
-            packet.stream = stream
-            packet.pts = packet.dts = round(number / rate / base)
-            packet.time_base = base
-            time.sleep(max(0.0, started + number / rate - time.monotonic()))
+        streams = [container.streams.video[0], *container.streams.audio[:1]]
+        video = streams[0]
+        length = float(int((video.frames or 1) / (video.average_rate or 30)))
+        pieces = read_pieces(container, streams, length)
+        while True:
+            try:
+                push(pieces, length, streams, url)
+            except (FFmpegError, OSError):
+                time.sleep(RETRY)
+
+
+def read_pieces(container: Any, streams: Sequence[Any], length: float) -> list[Piece]:
+    """The packets of the first ``length`` seconds in the order of their times."""
+    pieces = [
+        Piece(float(packet.pts * packet.time_base), streams.index(packet.stream), packet.is_keyframe,
+              packet.duration or 0, bytes(packet))
+        for packet in container.demux(*streams)
+        if packet.pts is not None
+    ]  # fmt: skip
+    return sorted((piece for piece in pieces if 0 <= piece.seconds < length - 1e-6), key=lambda piece: piece[:2])
+
+
+def push(pieces: list[Piece], length: float, streams: Sequence[Any], url: str) -> None:
+    """Push from the next key picture on. Raises `FFmpegError` when nobody listens, or the connection ends."""
+    # one by one as they come: the muxer must not hold anything back
+    options = {"flvflags": "no_duration_filesize", "flush_packets": "1", "max_interleave_delta": "1"}
+    with av.open(url, "w", format="flv", container_options=options) as output:
+        outlets = [output.add_stream_from_template(stream) for stream in streams]
+        output.start_encoding()  # connects
+        start: float | None = None
+        for moment, piece in turn(pieces, length, time.monotonic()):
+            if start is None and not (piece.stream == 0 and piece.key):
+                continue
+            start = moment if start is None else start
+            time.sleep(max(0.0, moment - time.monotonic()))
+            packet: Any = av.Packet(piece.data)
+            packet.stream, packet.time_base, packet.is_keyframe = outlets[piece.stream], Fraction(1, 1000), piece.key
+            packet.pts = packet.dts = round(1000 * (moment - start))
             output.mux(packet)
 
 
-def connect(url: str, video: VideoStream) -> tuple[OutputContainer, VideoStream]:
-    """The address, opened for a stream like ``video`` as soon as somebody listens there."""
-    deadline = time.monotonic() + PATIENCE
+def turn(pieces: list[Piece], length: float, now: float) -> Iterator[tuple[float, Piece]]:
+    """(when it is due on the monotonic clock, piece) without end, from ``now`` on."""
+    lap = now - now % length
     while True:
-        output = av.open(url, "w", format="flv", options={"flvflags": "no_duration_filesize"})
-        stream = output.add_stream_from_template(video)
-        try:
-            output.start_encoding()  # connects
-            return output, stream
-        except FFmpegError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
+        yield from ((lap + piece.seconds, piece) for piece in pieces if lap + piece.seconds >= now)
+        lap += length
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ the end of the sink's write; its figures cover the newest `WINDOW` frames, so th
 
 import contextlib
 import json
-import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +25,7 @@ from av.error import FFmpegError
 from livestyle.errors import BackendError, ConfigError
 from livestyle.evaluate import publisher
 from livestyle.evaluate.clip import Clip
+from livestyle.evaluate.servers import find_nginx, free_port, nginx_server, serving
 
 FPS = 30
 SECONDS = 8  # of the clip
@@ -35,8 +34,6 @@ PATIENCE = 60.0  # s for everything to start or end
 ASK = 20.0  # s between two looks at livestyle's own figures: each costs half a second of a core
 GLANCE = 1.0  # s between two looks at its memory
 SETTLED = 60.0  # s after which memory should not grow any more
-MODULE = "modules/ngx_rtmp_module.so"
-MODULES = ("/usr/lib/nginx", "/usr/lib64/nginx", "/usr/share/nginx")
 
 
 class RelayReport(msgspec.Struct, frozen=True):
@@ -71,9 +68,9 @@ def measure_relay(width: int, height: int, profile: str, backend: str, seconds: 
             to_live, from_live = f"rtmp://127.0.0.1:{free_port()}/app/in", f"rtmp://127.0.0.1:{free_port()}/app/out"
             source, server = to_live.replace("rtmp:", "rtmp-listen:"), "none, livestyle listens"
         else:
-            port = stack.enter_context(run_nginx(*nginx, folder))
-            source = to_live = f"rtmp://127.0.0.1:{port}/app/in"
-            from_live, server = f"rtmp://127.0.0.1:{port}/app/out", "nginx"
+            running_server = stack.enter_context(serving(nginx_server(folder)))
+            source = to_live = running_server.url("in")
+            from_live, server = running_server.url("out"), "nginx"
         counter = Counter(from_live, listen=nginx is None)
         stack.callback(counter.close)
         stack.enter_context(running([sys.executable, publisher.__file__, str(clip), to_live], folder / "publisher.log"))
@@ -238,39 +235,3 @@ def running(command: list[str], log: Path) -> "Iterator[subprocess.Popen[bytes]]
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def find_nginx() -> tuple[str, Path] | None:
-    """nginx and its RTMP module, where both are installed."""
-    binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-    module = next((Path(folder) / MODULE for folder in MODULES if (Path(folder) / MODULE).exists()), None)
-    return None if binary is None or module is None else (binary, module)
-
-
-@contextlib.contextmanager
-def run_nginx(binary: str, module: Path, folder: Path) -> Iterator[int]:
-    """nginx as an RTMP server on a free port of this machine; gives the port. Raises `BackendError`."""
-    port, log, config = free_port(), folder / "nginx.log", folder / "nginx.conf"
-    config.write_text(
-        f"load_module {module};\ndaemon off;\nmaster_process off;\npid {folder}/nginx.pid;\nerror_log {log} warn;\n"
-        "events { worker_connections 64; }\n"
-        f"rtmp {{ server {{ listen 127.0.0.1:{port};\n"
-        "  application app { live on; wait_key on; idle_streams off; } } }\n"
-    )
-    with running([binary, "-p", str(folder), "-e", str(log), "-c", str(config)], folder / "nginx.out") as process:
-        deadline = time.monotonic() + PATIENCE
-        while process.poll() is None and time.monotonic() < deadline:
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
-                break
-            time.sleep(0.05)
-        else:
-            raise BackendError(f"nginx does not start: {' '.join(log.read_text().split())[-200:]}")
-        yield port
-
-
-def free_port() -> int:
-    """A TCP port of this machine that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -30,8 +30,9 @@ from rich.progress import Progress
 
 from livestyle.config import parse_size
 from livestyle.errors import BackendError, ConfigError
-from livestyle.evaluate.relay import Counter, find_children, find_nginx, read_memory, run_nginx, running
+from livestyle.evaluate.relay import Counter, find_children, read_memory, running
 from livestyle.evaluate.report import make_folder, write_text
+from livestyle.evaluate.servers import nginx_server, serving
 
 FPS = 30
 SHORTEST = 0.1  # minutes
@@ -105,13 +106,10 @@ def measure_soak(minutes: float, size: str, suffix: str, out: Path, console: Con
     if minutes < SHORTEST:
         raise ConfigError(f"{minutes:g} minutes are too few: give at least {SHORTEST:g}")
     parse_size(size)
-    nginx = find_nginx()
-    if nginx is None:
-        raise ConfigError("nginx with its RTMP module is not installed: apt install nginx libnginx-mod-rtmp")
     make_folder(out)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="livestyle-soak-")))
-        url = f"rtmp://127.0.0.1:{stack.enter_context(run_nginx(*nginx, folder))}/app/soak"
+        url = stack.enter_context(serving(nginx_server(folder))).url("soak")
         record, facts, log = folder / f"soak{suffix}", folder / "report.json", folder / "live.log"
         command = [sys.executable, "-m", "livestyle", "live", "--source", "scene", "--size", size, "--fps", str(FPS)]
         command += ["--sink", "web", "--port", "0", "--sink", str(record), "--sink", url, "--report", str(facts)]

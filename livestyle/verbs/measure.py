@@ -302,6 +302,30 @@ def soak(
 
 
 @evaluate.command()
+def faults(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where faults.md, .json and .png go.")] = Path("faults"),
+    minutes: Annotated[float, typer.Option(metavar="N", help="How long it runs.")] = 30.0,
+    count: Annotated[int, typer.Option(metavar="N", help="How many faults.")] = 20,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Size of the frames.")] = "640x360",
+    server: Annotated[str, typer.Option(help="Which RTMP server stands at both ends: nginx or node.")] = "nginx",
+    seed: Annotated[int, typer.Option(help="Of the order, the moments and the lengths of the faults.")] = 1,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="Only this fault, such as 'origin killed'; repeatable.")
+    ] = None,
+) -> None:
+    """An RTMP relay with sound, disturbed at random: how soon it is back, A/V skew, latency, time stamps."""
+    from rich.console import Console
+
+    with needing_torch():
+        from livestyle.evaluate.faults import measure_faults
+        from livestyle.evaluate.faults_report import format_faults
+    report = measure_faults(
+        minutes, count, out, Console(stderr=True), size=size, server=server, seed=seed, kinds=kind or ()
+    )
+    typer.echo(format_faults(report))
+
+
+@evaluate.command()
 def correspondence(
     photos: Annotated[Path, typer.Argument(help="A folder of photos.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where correspondence.md and correspondence.png go.")] = Path(
