@@ -158,7 +158,8 @@ def _read(path: Path) -> _Preset:
     try:
         return msgspec.json.decode(data, type=_Preset)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise ConfigError(f"{path} is no preset: {error}") from None
+        reason = str(error).encode("unicode_escape").decode()  # it quotes the file, line breaks and all
+        raise ConfigError(f"{path} is no preset: {reason}") from None
 
 
 def _apply(preset: _Preset, controls: Controls, board: ControlBoard) -> Controls:

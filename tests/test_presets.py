@@ -120,6 +120,7 @@ def test_a_preset_by_hand_may_hold_a_part(presets: Presets):
         '{"mix": {"udnie": 0}}',
         '{"mix": {"udnie": NaN}}',
         '{"stopping": true}',
+        '{"stop\\n\\u001b[2Jping": true}',
         '{"regions": [{"mask": "left"}]}',
         '{"regions": [{"mask": "left", "mix": {"udnie": 1}, "share": 2}]}',
         '{"look": ' + "[" * 100_000,
