@@ -15,6 +15,7 @@ def run(*arguments: str) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # ten stretches, each with a process of its own
 def test_everything_is_refused_and_the_stream_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert run("evaluate", "attack", "--seconds", "1", "--size", "160x96", "--out", str(tmp_path)) == 0
     stretches = json.loads((tmp_path / "attack.json").read_text())

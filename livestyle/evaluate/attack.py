@@ -6,6 +6,7 @@ on, where the system has them). Counted is what they were answered, and what bec
 """
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import re
@@ -22,8 +23,6 @@ from multiprocessing.queues import Queue
 from pathlib import Path
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
@@ -34,7 +33,7 @@ from livestyle.evaluate.report import make_folder, write_text
 PATIENCE = 60.0  # s for the start, and for an answer to somebody who has the token
 ANSWER = 5.0  # s that an attacker waits for an answer
 ATTACKERS = 4  # threads
-SETTLE = 3.0  # s after the start, and after each attack, that are not counted
+SETTLE = 2.0  # s after the start, and after each attack, that are not counted
 MEGABYTE = b" " * 2**20
 COMMAND = b'{"command": "quit"}'
 HOST = "127.0.0.1"
@@ -323,6 +322,7 @@ def _attack(name: str, target: Target, seconds: float, answers: "Queue[dict[str,
     """In a process of its own: `ATTACKERS` threads for so many seconds; puts {} when ready, then the answers."""
     if hasattr(os, "nice"):
         os.nice(19)  # on a network they would take nothing of this computer's cores
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)  # a connection that is cut off is what is wanted
     attack = ATTACKS[name][0]
     counted: Counter[str] = Counter()
     answers.put({})
@@ -342,13 +342,12 @@ def _attack(name: str, target: Target, seconds: float, answers: "Queue[dict[str,
     answers.put(dict(counted))
 
 
-def print_attack(stretches: Sequence[Stretch], console: Console) -> None:
-    """A table, one line for each kind of attack."""
-    table = Table(title="a stream whose page is attacked")
-    for heading in ("attack", "tries", "passed", "answers", "fps", "dropped", "viewed fps", "slowest command, ms"):
-        table.add_column(heading, justify="left" if heading in ("attack", "answers") else "right")
+def format_attack(stretches: Sequence[Stretch]) -> str:
+    """One line for each kind of attack."""
+    lines = []
     for one in stretches:
-        answers = ", ".join(f"{answer}: {count}" for answer, count in sorted(one.answers.items()))
-        cells = (one.fps, one.dropped, one.viewed_fps, one.command_ms)
-        table.add_row(one.name, str(one.tries), str(one.passed), answers, *(f"{cell:g}" for cell in cells))
-    console.print(table)
+        answers = ", ".join(f"{answer} ({count})" for answer, count in sorted(one.answers.items()))
+        passed = f"; {one.passed} of {one.tries} passed: {answers}" if one.tries else ""
+        stream = f"{one.fps:5.1f} fps, {one.dropped} dropped, watched at {one.viewed_fps:.1f} fps"
+        lines.append(f"{one.name + ':':<26}{stream}, slowest command {one.command_ms:.0f} ms{passed}")
+    return "\n".join(lines)

@@ -277,11 +277,9 @@ def attack(
     size: Annotated[str, typer.Option(metavar="WxH", help="Size of the frames.")] = "640x360",
 ) -> None:
     """A live stream whose page is attacked: what is refused, and what the stream notices of it."""
-    from rich.console import Console
-
     with needing_torch():
-        from livestyle.evaluate.attack import measure_attack, print_attack
-    print_attack(measure_attack(seconds, size, out), Console())
+        from livestyle.evaluate.attack import format_attack, measure_attack
+    typer.echo(format_attack(measure_attack(seconds, size, out)))
 
 
 @evaluate.command()
