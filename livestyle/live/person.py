@@ -7,8 +7,8 @@ where the two all but agree once it has been moved, so that nothing trails behin
 Numbers below were chosen on seven people cut out of photographs and moved over other photographs, at 640×360, where the
 truth is known. Overlap with it, and mean error within three features of its border, while they move up to 21 pixels a
 frame: as the network gives it, every frame 0.88, 0.099; every second frame and held between 0.83, 0.204, and moved
-between 0.88, 0.109; with people, contrast and edges as below 0.90, 0.090. Standing still, 0.93
-and 0.079 become 0.95 and 0.065, and noise changes an eighth as much from frame to frame.
+between 0.88, 0.109; with people, contrast and edges as below 0.90, 0.095 (every frame 0.91, 0.081). Those who stand
+still: 0.93, 0.079 become 0.95, 0.064, and noise changes a ninth as much from frame to frame.
 """
 
 import logging
