@@ -46,7 +46,8 @@ class Controls:
     colours of its source. ``look`` names the colour look that is laid over all, "" for none. ``coherence`` turns the
     motion stage on, ``paused`` freezes the source picture (switching styles still repaints it), ``bypass`` passes
     frames unpainted, though in their look.
-    ``snapshots`` counts the pictures asked for; ``stopping`` ends the session.
+    ``snapshots`` counts the pictures asked for, ``masks`` the changes of masks that are drawn while the stream runs;
+    ``stopping`` ends the session.
     """
 
     mix: Mix
@@ -59,6 +60,7 @@ class Controls:
     paused: bool = False
     bypass: bool = False
     snapshots: int = 0
+    masks: int = 0
     stopping: bool = False
 
     @property
@@ -379,3 +381,8 @@ class ControlBoard:
                     return None
                 return self.run(f"{name} {key}" if name == "style" else name)
         return None
+
+    def tell_mask(self) -> None:
+        """A mask was drawn anew: regions that use it are painted again, even where the picture is frozen."""
+        with self._lock:
+            self._controls = replace(self._controls, masks=self._controls.masks + 1)

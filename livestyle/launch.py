@@ -27,20 +27,23 @@ from livestyle.control.access import open_network
 from livestyle.control.ctl import CtlServer
 from livestyle.control.keys import TerminalKeys, keys_help
 from livestyle.control.kiosk import Kiosk
+from livestyle.control.parts import PageParts
 from livestyle.control.qr import draw_qr_lines
 from livestyle.control.surfaces import open_surfaces, plan_surfaces
 from livestyle.control.web import LOOPBACK, WebServer
 from livestyle.controls import UNPAINTED, ControlBoard, Controls, format_mix, parse_mix
 from livestyle.errors import ConfigError, LivestyleError, SourceError
+from livestyle.live.clip import record_clip
 from livestyle.live.fit import fit_painting
 from livestyle.live.look import Grader, LookThumbnails
 from livestyle.live.outlet import SinkPlan
 from livestyle.live.person import PersonMasks
-from livestyle.live.regions import read_regions
+from livestyle.live.regions import DrawnMask, read_regions
 from livestyle.live.scaling import ScaledPainter
 from livestyle.live.session import Session
 from livestyle.live.stats import Stats
 from livestyle.live.stylizer import Stylizer
+from livestyle.live.wall import Wall
 from livestyle.looks import Looks
 from livestyle.media import Source, StreamInfo
 from livestyle.presets import Presets
@@ -50,6 +53,7 @@ from livestyle.sources import open_source
 
 log = logging.getLogger(__name__)
 
+PAINTED = "painted"  # the mask that is drawn on the page
 REFRESH = 4  # times a second that the status line changes
 STOPPING = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -62,7 +66,7 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
     console = console or Console(stderr=True, highlight=False)
     _check_report(config.report)
     surfaces = plan_surfaces(config)
-    preview = PreviewSink()
+    preview, sources = PreviewSink(), PreviewSink()  # painted frames for the page, and unpainted ones
     plans = plan_sinks(config.sinks, preview)
     _check_recordings(plans, config.source)
     if (config.lan or config.kiosk) and all(plan.name != "web" for plan in plans):
@@ -74,6 +78,7 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
     person = PersonMasks(open_person)
     regions, masks = read_regions(config.regions, model.styles, person.sources())
     person.prepare(regions)
+    masks[PAINTED] = drawn = DrawnMask()
     controls = Controls(
         mix=parse_mix(style, model.styles),
         regions=regions,
@@ -107,20 +112,27 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
 
     source = SourceChoice(config)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(sources)
         page = None
         if any(plan.name == "web" for plan in plans):
-            pictures = LookThumbnails(looks, Thumbnails(model))
-            page = stack.enter_context(
-                WebServer(
-                    board,
-                    preview,
-                    lambda: dict(stats.report()),
-                    access=access,
-                    port=config.port,
-                    thumbnails=pictures,
-                    kiosk=Kiosk(board, idle=config.idle, pin=config.pin) if config.kiosk else None,
-                )
+            wall = Wall(model, sources, board)
+            stack.callback(wall.close)
+            server = WebServer(
+                board,
+                preview,
+                lambda: dict(stats.report()),
+                access=access,
+                port=config.port,
+                thumbnails=LookThumbnails(looks, Thumbnails(model)),
+                kiosk=Kiosk(board, idle=config.idle, pin=config.pin) if config.kiosk else None,
+                parts=PageParts(
+                    source=sources,
+                    wall=wall,
+                    draw_mask=functools.partial(_draw_mask, drawn, board),
+                    record_clip=functools.partial(record_clip, preview),
+                ),
             )
+            page = stack.enter_context(server)
         session = Session(
             source.open,
             plans,
@@ -131,6 +143,7 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
             fps=config.fps,
             frames=config.frames,
             snapshots=config.snapshots or default_snapshots(),
+            watch=sources.write,
             on_message=say,
         )
         stack.callback(session.close)
@@ -238,6 +251,11 @@ def default_snapshots() -> Path:
     """The folder for snapshots when none is given: ``livestyle`` in the user's Pictures, else the current one."""
     pictures = Path(platformdirs.user_pictures_dir())
     return pictures / "livestyle" if pictures.is_dir() and os.access(pictures, os.W_OK) else Path.cwd()
+
+
+def _draw_mask(mask: DrawnMask, board: ControlBoard, levels: bytes, width: int, height: int) -> None:
+    mask.draw(levels, width, height)
+    board.tell_mask()
 
 
 def _say(console: Console, line: str) -> None:

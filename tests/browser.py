@@ -97,8 +97,12 @@ class Browser:
         """New entries of the "browser" (console) or the "performance" (network) log."""
         return list(self._call("POST", "/se/log", {"type": kind}))
 
+    def picture(self) -> bytes:
+        """What the window shows, as PNG."""
+        return base64.b64decode(self._call("GET", "/screenshot"))
+
     def screenshot(self, path: Path) -> None:
-        path.write_bytes(base64.b64decode(self._call("GET", "/screenshot")))
+        path.write_bytes(self.picture())
 
     def close(self) -> None:
         self._call("DELETE", "")

@@ -64,6 +64,6 @@ def page(chromium: Browser, stage: Stage) -> Iterator[Browser]:
     assert chromium.log("browser") == []
     address = stage.server.url.removeprefix("http://")
     asked = list(addresses(chromium.log("performance")))
-    assert any(url.endswith("/preview.mjpg?fps=30&round=1") for url in asked)
-    assert [url for url in asked if not re.match(rf"(http|ws)://{re.escape(address)}/", url)] == []
+    assert any(url.endswith("/pictures/painted") for url in asked)
+    assert [url for url in asked if not re.match(rf"((http|ws)://{re.escape(address)}/|data:)", url)] == []
     chromium.open("about:blank")

@@ -27,11 +27,10 @@ class KioskStage(Stage):
 
     def __init__(self, access: Access = LOOPBACK, pin: str = PIN, port: int = 0) -> None:
         self.clock = Clock()
-        self.access = access
         self.pin = pin
-        super().__init__(port)
+        super().__init__(port, access)
 
     def options(self) -> dict[str, Any]:
         """What the server is made with beside what every stage's is."""
         self.kiosk = Kiosk(self.board, idle=IDLE, pin=self.pin, clock=self.clock)
-        return {"access": self.access, "kiosk": self.kiosk}
+        return {"kiosk": self.kiosk}

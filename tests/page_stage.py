@@ -1,5 +1,6 @@
 """The page's server with a board and a picture that moves, and what tests of the page ask of it."""
 
+import functools
 import json
 import threading
 import time
@@ -11,13 +12,19 @@ import cv2
 import numpy as np
 from browser import Browser
 
-from livestyle.control.web import WebServer
+from livestyle.control.access import Access
+from livestyle.control.parts import PageParts
+from livestyle.control.web import LOOPBACK, WebServer
 from livestyle.controls import ControlBoard, Controls
+from livestyle.live.clip import record_clip
+from livestyle.live.regions import DrawnMask
 from livestyle.media import Frame
 from livestyle.sinks.web import PreviewSink
 
 STYLES = ("starry_night", "great_wave", "scream", "udnie")
 ORANGE = (240, 150, 20)
+BLUE = (20, 60, 200)  # of the source
+TILES = ((250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0))  # of the wall
 REPORT: dict[str, object] = {
     "frames_in": 1820,
     "frames_out": 1804,
@@ -33,20 +40,38 @@ REPORT: dict[str, object] = {
 }
 
 
-class Stage:
-    """A server with a board and a picture that is painted 20 times a second."""
+class CountingSink(PreviewSink):
+    """Counts how often somebody looked."""
 
-    def __init__(self, port: int = 0) -> None:
-        self.board = ControlBoard(Controls((("starry_night", 1.0),)), STYLES, masks=("my mask.png",))
+    looks = 0
+
+    def wait_newer(self, serial: int, timeout: float) -> tuple[int, Frame] | None:
+        self.looks += 1
+        return super().wait_newer(serial, timeout)
+
+
+class Stage:
+    """A server with a board and a picture that is painted 20 times a second, and all that the page can show beside."""
+
+    def __init__(self, port: int = 0, access: Access = LOOPBACK) -> None:
+        self.board = ControlBoard(Controls((("starry_night", 1.0),)), STYLES, masks=("my mask.png", "painted"))
         self.report = dict(REPORT)
-        self.preview = PreviewSink()
+        self.preview, self.sources, self.wall = CountingSink(), CountingSink(), CountingSink()
+        self.mask = DrawnMask()
         thumbnail = cv2.imencode(".jpg", np.full((40, 64, 3), 90, np.uint8))[1].tobytes()
         self.server = WebServer(
             self.board,
             self.preview,
             lambda: self.report,
+            access=access,
             port=port,
             thumbnails={"starry_night": thumbnail},
+            parts=PageParts(
+                source=self.sources,
+                wall=self.wall,
+                draw_mask=self.mask.draw,
+                record_clip=functools.partial(record_clip, self.preview, seconds=0.6),
+            ),
             **self.options(),
         )
         self._stop = threading.Event()
@@ -58,17 +83,20 @@ class Stage:
         return {}
 
     def _paint(self) -> None:
-        pixels = np.full((90, 160, 3), ORANGE, np.uint8)
+        painted, source = (np.full((90, 160, 3), color, np.uint8) for color in (ORANGE, BLUE))
+        wall = np.concatenate([np.full((54, 96, 3), color, np.uint8) for color in TILES], axis=1)
         index = 0
         while not self._stop.wait(0.05):
-            self.preview.write(Frame(pixels, index, index, Fraction(1, 20), time.monotonic()))
+            for sink, pixels in ((self.preview, painted), (self.sources, source), (self.wall, wall)):
+                sink.write(Frame(pixels, index, index, Fraction(1, 20), time.monotonic()))
             index += 1
 
     def close(self) -> None:
         self._stop.set()
         self._painter.join()
         self.server.close()
-        self.preview.close()
+        for sink in (self.preview, self.sources, self.wall):
+            sink.close()
 
 
 def addresses(log: list[dict[str, Any]]) -> Iterator[str]:

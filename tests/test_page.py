@@ -145,20 +145,26 @@ def luminance(colour: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
+@pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.parametrize(
     ("text", "ground"),
     [
         ("text", "ground"),
+        ("text", "raised"),
         ("soft", "ground"),
         ("soft", "surface"),
         ("soft", "raised"),
-        ("on-accent", "accent"),
+        ("on-fill", "fill"),
         ("accent", "raised"),
+        ("accent", "lit"),
         ("bad", "ground"),
     ],
 )
-def test_text_stands_out(text: str, ground: str) -> None:
+def test_text_stands_out(text: str, ground: str, theme: str) -> None:
     css = (Path(livestyle.control.__file__).parent / "page" / "app.css").read_text()
-    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", css))
-    light, dark = sorted((luminance(colours[text]), luminance(colours[ground])), reverse=True)
-    assert (light + 0.05) / (dark + 0.05) >= 4.5
+    dark, _, light = css.partition("@media (prefers-color-scheme: light)")
+    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", dark))
+    if theme == "light":
+        colours |= dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", light))
+    dim, bright = sorted((luminance(colours[text]), luminance(colours[ground])))
+    assert (bright + 0.05) / (dim + 0.05) >= 4.5

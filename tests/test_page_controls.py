@@ -89,7 +89,7 @@ def test_parts_are_set_changed_and_taken_away(page: Browser, stage: Stage) -> No
     def parts() -> list[tuple[str, str]]:
         return [(region.mask, region.mix[0][0]) for region in stage.board.controls.regions]
 
-    page.wait("return document.querySelectorAll('#region-part option').length === 6")
+    page.wait("return document.querySelectorAll('#region-part option').length === 7")
     choose("left", "udnie")
     wait_for(lambda: parts() == [("left", "udnie")], "the left half was not set")
     choose("my mask.png", "scream")

@@ -25,6 +25,10 @@ RATE_OF_ONE = (120.0, 360.0)  # requests and WebSocket messages a second, and at
 RATE_OF_ALL = (300.0, 720.0)
 # in requests, of those that take some 25 ms of a core, as a PNG of 1280x720 does
 COSTS = {"/snapshot.png": 20.0, "/api/pictures": 20.0, "/api/clips": 60.0}
+PICTURES, DRAWN = (
+    "/pictures/",
+    0.1,
+)  # a page that shows pictures says of each that it is drawn, which costs next to nothing
 PENANCE = 1.0  # s that a client which asks too often waits for the answer that says so
 HOST = re.compile(r"(\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(:[0-9]{1,5})?")
 COOKIE = "livestyle"
@@ -32,7 +36,8 @@ COOKIE_AGE = 30 * 86400  # s
 
 SAFE_HEADERS = {
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; "
+        "connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "cross-origin-resource-policy": "same-origin",
@@ -76,7 +81,7 @@ class Guard:
             if answer is not None:
                 await send({"type": "websocket.close", "code": 1008})
                 return
-            await self._app(scope, self._slow_down(receive, client), send)
+            await self._app(scope, self._slow_down(scope, receive, client), send)
             return
         state = {"started": False}
 
@@ -145,12 +150,14 @@ class Guard:
         """Cookies do not tell ports apart: two livestyles on one computer would lock each other's pages out."""
         return f"{COOKIE}-{(scope.get('server') or ('', 0))[1]}"
 
-    def _slow_down(self, receive: Receive, client: str) -> Receive:
+    def _slow_down(self, scope: Scope, receive: Receive, client: str) -> Receive:
         """Messages no faster than the rate: uvicorn reads no more of a client until its last message is taken."""
+
+        cost = DRAWN if scope["path"].startswith(PICTURES) else 1.0
 
         async def receive_slowly() -> Message:
             message = await receive()
-            while message["type"] == "websocket.receive" and (wait := self._rates.spend(client)):
+            while message["type"] == "websocket.receive" and (wait := self._rates.spend(client, cost)):
                 await asyncio.sleep(wait)
             return message
 

@@ -1,15 +1,16 @@
 """The page's server: live preview, state and commands, in a thread of its own.
 
-Routes: ``/`` and its assets, ``/preview.mjpg``, ``/snapshot.png``, ``/thumbnails/NAME``, ``/api/state``,
-``/api/commands``, ``/api/command`` (POST), those of `livestyle.control.deck`, and ``/ws``. The page's files are read
-once at the start and thumbnails are looked up by style, so that no path from a request ever meets the file system.
-`livestyle.control.guard` stands in front of every route, `livestyle.control.doors` in front of every connection.
+Routes: ``/`` and its assets, ``/thumbnails/NAME``, ``/api/state``, ``/api/commands``, ``/api/command`` (POST) and
+``/ws``; those of live pictures are in `streams`, of snapshots and clips in `gallery`, of the painted mask in `drawing`,
+of buttons in `deck`. The page's files are read once at the start and thumbnails are looked up by style, so that no path
+from a request ever meets the file system. `livestyle.control.guard` stands in front of every route,
+`livestyle.control.doors` in front of every connection.
 """
 
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from importlib.resources import files
 from types import TracebackType
 from typing import Annotated
@@ -19,18 +20,23 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Scope
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from livestyle.control.access import Access
+from livestyle.control.answers import answer_json, refuse
 from livestyle.control.deck import TokenInAddress, make_routes
 from livestyle.control.doors import BACKLOG, Doors, listen
+from livestyle.control.drawing import mask_route
+from livestyle.control.gallery import Gallery
 from livestyle.control.guard import MESSAGE_LIMIT, Guard
 from livestyle.control.kiosk import Kiosk, KioskLock, read_session
-from livestyle.control.preview import JpegPump, Preview, encode_png
+from livestyle.control.parts import PREVIEW_ALONE, PageParts
+from livestyle.control.preview import Preview
 from livestyle.control.state import Report, encode_json, list_commands, read_state
+from livestyle.control.streams import Streams
 from livestyle.controls import ControlBoard
 from livestyle.errors import ConfigError
 
@@ -38,13 +44,13 @@ DEFAULT_PORT = 8765
 PUSH_INTERVAL = 0.25  # s between states on /ws when nothing changes
 WATCH_INTERVAL = 0.05  # s; how soon a change made by another front end shows on the page
 SWEEP_INTERVAL = 0.5  # s between looks for clients that hold a connection for nothing
-MOST_VIEWERS = 32  # of the preview at the same time
 HEAD_LIMIT = 16 * 1024  # bytes of a request's head; all cookies of this computer's other servers come along
-PREVIEW_FPS = 30
-PREVIEW_FPS_LIMIT = 60
 LOOPBACK = Access()
 
-SCRIPTS = ("app.js", "keys.js", "link.js", "looks.js", "mixer.js", "regions.js", "sliders.js")
+SCRIPTS = (
+    *("advice.js", "app.js", "brush.js", "compare.js", "keys.js", "link.js", "looks.js", "mixer.js", "pad.js"),
+    *("pictures.js", "plot.js", "regions.js", "shots.js", "sliders.js", "wall.js"),
+)
 ASSETS = {
     "/": ("index.html", "text/html; charset=utf-8"),
     **{f"/{name}": (name, "text/javascript; charset=utf-8") for name in SCRIPTS},
@@ -70,19 +76,19 @@ class WebServer:
         port: int = DEFAULT_PORT,
         thumbnails: Mapping[str, bytes] | None = None,
         kiosk: Kiosk | None = None,
+        parts: PageParts = PREVIEW_ALONE,
     ) -> None:
         """Bind and start. ``report`` gives the live report, as often as four times a second, and must not block.
 
-        ``port`` 0 takes any free one. ``thumbnails`` maps style names, and ``look/NAME``, to JPEG or PNG files. Raises
-        `ConfigError` when the port cannot be had.
+        ``port`` 0 takes any free one. ``thumbnails`` maps style names, and ``look/NAME``, to JPEG or PNG files;
+        ``parts`` are what the page can do beside. Raises `ConfigError` when the port cannot be had.
         """
         self._board = board
-        self._preview = preview
         self._report = report
         self._kiosk = kiosk
         self._thumbnails = {} if thumbnails is None else thumbnails
         self._stop = threading.Event()
-        self._viewers = 0
+        self._parts = parts
         self._subscribers: set[asyncio.Event] = set()
         self._state = ""
         self._shown = board.controls
@@ -91,24 +97,27 @@ class WebServer:
         self.port: int = self._socket.getsockname()[1]
         self._access = access
         self.url = f"http://{access.address}:{self.port}"
+        self._phone_url = self.url if access.token else ""  # without a token only this computer is answered
+        self._streams = Streams(preview, parts)
+        self._gallery = Gallery(preview, parts.record_clip, self._phone_url, self._publish)
         middleware = [Middleware(TokenInAddress), Middleware(Guard, access=access)]
         if kiosk is not None:
             middleware.append(Middleware(KioskLock, kiosk=kiosk))
         self._app = Starlette(routes=self._routes(), middleware=middleware)
         self._doors = Doors()
-        self._pump = JpegPump(preview)
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="page", daemon=True)
         self._thread.start()
 
     @property
     def viewers(self) -> int:
         """How many clients watch the preview stream."""
-        return self._viewers
+        return self._streams.viewers
 
     def close(self) -> None:
         """End every stream and the server, within two seconds. May be called twice."""
         self._stop.set()
-        self._pump.close(0.3)
+        self._streams.close(0.3)
+        self._gallery.close()
         self._thread.join(1.7)
 
     def __enter__(self) -> "WebServer":
@@ -128,14 +137,15 @@ class WebServer:
         return [
             *([] if self._kiosk is None else self._kiosk.routes()),  # its page comes before the usual one
             *routes,
-            Route("/api/commands", _json(encode_json(list_commands())), methods=["GET"]),
+            Route("/api/commands", answer_json(encode_json(list_commands())), methods=["GET"]),
             Route("/api/state", self._get_state),
             Route("/api/command", self._post_command, methods=["POST"]),
             *make_routes(self._access, self._run_line),
-            Route("/preview.mjpg", self._get_preview),
-            Route("/snapshot.png", self._get_snapshot),
             Route("/thumbnails/{name:path}", self._get_thumbnail),
             WebSocketRoute("/ws", self._talk),
+            *self._streams.routes(),
+            *self._gallery.routes(),
+            *([] if self._parts.draw_mask is None else [mask_route(self._parts.draw_mask)]),
         ]
 
     async def _serve(self) -> None:
@@ -196,6 +206,14 @@ class WebServer:
         state["thumbnails"] = sorted(self._thumbnails)
         if self._kiosk is not None:
             state["kiosk"] = self._kiosk.describe()
+        state["shots"] = [] if self._kiosk else self._gallery.shots.list()  # guests do not see each other's
+        state["page"] = {
+            "source": self._parts.source is not None,
+            "wall": self._parts.wall is not None,
+            "mask": self._parts.draw_mask is not None,
+            "clips": self._parts.record_clip is not None,
+            "phones": bool(self._phone_url),
+        }
         return encode_json(state)
 
     def _obey(self, message: bytes | str, scope: Scope) -> str:
@@ -217,61 +235,24 @@ class WebServer:
         try:
             self._board.run(line)
         except ConfigError as error:
-            return _json(encode_json({"error": str(error)}), 400)
+            return refuse(str(error), 400)
         self._publish()
-        return _json(self._encode_state())
+        return answer_json(self._encode_state())
 
     async def _get_state(self, _: Request) -> Response:
-        return _json(self._encode_state())
+        return answer_json(self._encode_state())
 
     async def _post_command(self, request: Request) -> Response:
         problem = self._obey(await request.body(), request.scope)
         if problem:
-            return _json(encode_json({"error": problem}), 400)
-        return _json(self._encode_state())
-
-    async def _get_snapshot(self, _: Request) -> Response:
-        newest = self._preview.wait_newer(0, 0.0)
-        if newest is None:
-            return Response("no picture has been painted yet", 503, media_type="text/plain")
-        frame = newest[1]
-        name = f"livestyle-{frame.index:06d}.png"
-        data = await asyncio.to_thread(encode_png, frame)
-        return Response(data, media_type="image/png", headers={"content-disposition": f'inline; filename="{name}"'})
+            return refuse(problem, 400)
+        return answer_json(self._encode_state())
 
     async def _get_thumbnail(self, request: Request) -> Response:
         data = await asyncio.to_thread(self._thumbnails.get, request.path_params["name"])
         if data is None:
             return Response("there is no such thumbnail", 404, media_type="text/plain")
         return Response(data, media_type="image/png" if data.startswith(b"\x89PNG") else "image/jpeg")
-
-    async def _get_preview(self, request: Request) -> Response:
-        text = request.query_params.get("fps", str(PREVIEW_FPS))
-        if not text.isdecimal() or len(text) > 3 or not 1 <= int(text) <= PREVIEW_FPS_LIMIT:
-            return Response(f"fps goes from 1 to {PREVIEW_FPS_LIMIT}", 400, media_type="text/plain")
-        media_type = "multipart/x-mixed-replace; boundary=frame"
-        if request.method == "HEAD":
-            return Response(media_type=media_type)
-        if self._viewers >= MOST_VIEWERS:
-            return Response(f"{MOST_VIEWERS} others watch already", 503, media_type="text/plain")
-        return StreamingResponse(self._parts(int(text)), media_type=media_type)
-
-    async def _parts(self, fps: int) -> AsyncIterator[bytes]:
-        """Motion JPEG: each part ends with the next boundary, or browsers would show every picture one late."""
-        self._viewers += 1
-        try:
-            yield b"--frame\r\n"
-            serial = 0
-            while True:
-                due = time.monotonic() + 1.0 / fps
-                picture = await asyncio.wrap_future(self._pump.ask(serial))
-                if picture is None:
-                    return
-                serial, data = picture
-                yield b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n--frame\r\n" % (len(data), data)
-                await asyncio.sleep(max(0.0, due - time.monotonic()))
-        finally:
-            self._viewers -= 1
 
     async def _talk(self, websocket: WebSocket) -> None:
         await websocket.accept()
@@ -308,7 +289,3 @@ class WebServer:
             problem = self._obey(message.get("text") or message.get("bytes") or b"", websocket.scope)
             if problem:
                 await websocket.send_text(encode_json({"error": problem}).decode())
-
-
-def _json(data: bytes, status: int = 200) -> Response:
-    return Response(data, status, media_type="application/json")

@@ -104,6 +104,21 @@ class RegionMap:
         return kept[1]
 
 
+class DrawnMask:
+    """A mask that is drawn while the stream runs, as the page does with a finger; empty at first. Any thread."""
+
+    def __init__(self) -> None:
+        self._mask: Floats = np.zeros((1, 1), np.float32)
+
+    def draw(self, levels: bytes, width: int, height: int) -> None:
+        """Replace it by ``height`` rows of ``width`` grey levels, 255 inside the region, stretched over the picture."""
+        self._mask = np.frombuffer(levels, np.uint8).reshape(height, width).astype(np.float32) / np.float32(255.0)
+
+    def __call__(self, moment: Moment) -> Floats:
+        """The newest mask, as a `MaskSource`."""
+        return self._mask
+
+
 def read_regions(
     texts: Iterable[str], styles: Sequence[str], found: Mapping[str, MaskSource]
 ) -> tuple[tuple[Region, ...], dict[str, MaskSource]]:

@@ -36,7 +36,8 @@ class Session:
     ``open_source`` gets an event that ends a waiting open once it is set, and is called again when a live source is
     lost. ``open_painter`` gets the output's `StreamInfo`. ``size`` and ``fps`` are what the sinks get (None: by the
     source, see `fit_size`; a processed file keeps its rate); ``frames`` ends the session after so many new frames.
-    Snapshots go to the folder ``snapshots``. ``on_message`` gets lines for people, from any thread.
+    Snapshots go to the folder ``snapshots``. ``watch`` is given each source frame, in the output's size, as its
+    painting goes out, on the style thread. ``on_message`` gets lines for people, from any thread.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Session:
         fps: Fraction | None = None,
         frames: int | None = None,
         snapshots: Path | None = None,
+        watch: Callable[[Frame], None] | None = None,
         on_message: Callable[[str], None] = log.info,
     ) -> None:
         self._board = board
@@ -100,6 +102,7 @@ class Session:
             self._ending,
             self._snapshot,
             limit=frames,
+            watch=watch,
             on_message=on_message,
         )
 

@@ -94,7 +94,10 @@ class Brush:
 
 
 class Styling:
-    """Runs a `Brush` over an inlet. ``limit`` ends a processed file after so many frames."""
+    """Runs a `Brush` over an inlet. ``limit`` ends a processed file after so many frames.
+
+    ``watch`` is given each new source frame right before its painting goes to the outlets; it must not block.
+    """
 
     def __init__(
         self,
@@ -107,6 +110,7 @@ class Styling:
         snapshot: Slot[Frame],
         *,
         limit: int | None,
+        watch: Callable[[Frame], None] | None = None,
         on_message: Callable[[str], None],
     ) -> None:
         self._painter = painter
@@ -116,6 +120,7 @@ class Styling:
         self._board = board
         self._stats = stats
         self._ending = ending
+        self._watch = watch
         self._snapshot = snapshot
         self._left = limit if isinstance(inlet, Lane) else None  # live sinks count for themselves
         self._held: Read | None = None  # the last source frame
@@ -176,6 +181,8 @@ class Styling:
         look = self._morph.follow(controls, self._read_clock(entry.item, controls.paused))
         painted = self._brush.paint(entry.item, look)
         self._held, self._shown = entry, controls
+        if fresh and self._watch is not None:
+            self._watch(entry.item)
         for outlet in self._outlets:
             outlet.put(painted, fresh)
         if controls.snapshots > self._snapshots:
@@ -201,5 +208,5 @@ def _look(controls: Controls | None) -> object:
     """What of the controls changes the picture."""
     if controls is None:
         return None
-    styles = (controls.mix, controls.regions, controls.strength)
+    styles = (controls.mix, controls.regions, controls.masks, controls.strength)
     return styles, controls.keep_colors, controls.look, controls.coherence, controls.bypass

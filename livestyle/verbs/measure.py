@@ -324,6 +324,21 @@ def faults(
 
 
 @evaluate.command()
+def page(
+    size: Annotated[str, typer.Option(metavar="WxH", help="Size of the frames.")] = "640x360",
+    taps: Annotated[int, typer.Option(metavar="N", help="Taps for each time of change.")] = 60,
+    morph: Annotated[list[float] | None, typer.Option(metavar="SECONDS", help="A time of change; repeatable.")] = None,
+) -> None:
+    """From a tap on the page to the change in its preview, in Chromium; and what the wall of styles costs."""
+    from rich.console import Console
+
+    from livestyle.artifacts import load_model
+    from livestyle.evaluate.page import measure_page, print_page
+
+    print_page(measure_page(load_model(), size, taps, morph or (0.0, 0.3)), Console())
+
+
+@evaluate.command()
 def correspondence(
     photos: Annotated[Path, typer.Argument(help="A folder of photos.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where correspondence.md and correspondence.png go.")] = Path(

@@ -1,9 +1,17 @@
+import { adviceFor, isTrouble } from "./advice.js";
+import { Brush } from "./brush.js";
+import { Compare } from "./compare.js";
 import { commandOf, fetchCommands, listKeys } from "./keys.js";
 import { Link } from "./link.js";
 import { showLooks } from "./looks.js";
 import { Mixer, toggleStyle } from "./mixer.js";
+import { Pad } from "./pad.js";
+import { Pictures, drawWhole } from "./pictures.js";
+import { Plot } from "./plot.js";
 import { Regions } from "./regions.js";
+import { Shots } from "./shots.js";
 import { bindSlider, percent, setText, showSlider } from "./sliders.js";
+import { Wall } from "./wall.js";
 
 const $ = (id) => document.getElementById(id);
 const state = {
@@ -30,20 +38,14 @@ function say(text, kind = "error") {
 
 // ---- preview
 
-let previewRound = 0;
-
-function startPreview() {
-  if (document.hidden) return;
-  previewRound += 1;
-  $("preview").src = `/preview.mjpg?fps=30&round=${previewRound}`;
-}
-
-function stopPreview() {
-  $("preview").removeAttribute("src");
-}
+const painted = new Pictures("painted", (bitmap) => {
+  const isOther = $("preview").width !== bitmap.width || $("preview").height !== bitmap.height;
+  drawWhole($("preview"), bitmap);
+  if (isOther) showPreviewFacts();
+});
 
 function showPreviewFacts() {
-  const { naturalWidth: width, naturalHeight: height } = $("preview");
+  const { width, height } = $("preview");
   const isThere = width > 0 && link.isUp;
   $("frame").classList.toggle("live", isThere);
   setText($("veil"), link.isUp ? "Waiting for the first picture…" : "Reconnecting…");
@@ -85,20 +87,23 @@ function buildStyles() {
       card.append(key);
       card.setAttribute("aria-keyshortcuts", String(index + 1));
     }
-    card.addEventListener("click", (event) => {
-      giveBackKeys(event);
-      if (state.mixing) {
-        const command = toggleStyle(state.controls.mix, style);
-        if (command) link.send(command);
-        return;
-      }
-      if (style === state.second) state.second = "";
-      state.first = style;
-      link.send(`style ${style}`);
-    });
+    card.addEventListener("click", (event) => chooseStyle(event, style));
     return card;
   });
   $("styles").replaceChildren(...cards);
+}
+
+/** A tap on a style, on its card or on the wall. */
+function chooseStyle(event, style) {
+  giveBackKeys(event);
+  if (state.mixing) {
+    const command = toggleStyle(state.controls.mix, style);
+    if (command) link.send(command);
+    return;
+  }
+  if (style === state.second) state.second = "";
+  state.first = style;
+  link.send(`style ${style}`);
 }
 
 /** After a click with the mouse, Space and the arrows are shortcuts again; keyboard users keep their focus. */
@@ -139,6 +144,7 @@ function showBlend(mix) {
   $("blend-row").hidden = isMixer || state.styles.length < 2;
   $("mixing").setAttribute("aria-pressed", String(state.mixing));
   mixer.show(isMixer ? mix : []);
+  pad.show(isMixer ? mix : [], state.thumbnails);
   followMix(mix);
   const select = $("second");
   const wanted = state.styles.filter((style) => style !== state.first);
@@ -170,16 +176,15 @@ function showSwitches(controls) {
 
 function fillRows(body, rows) {
   while (body.rows.length > rows.length) body.deleteRow(-1);
-  rows.forEach(([name, value, share], index) => {
+  rows.forEach(([name, value, share, color], index) => {
     const row = body.rows[index] ?? body.insertRow();
     while (row.cells.length < 2) row.insertCell();
     setText(row.cells[0], name);
     setText(row.cells[1], value);
     row.style.setProperty("--share", String(share ?? 0));
+    row.style.setProperty("--swatch", color || "var(--soft)");
   });
 }
-
-const TROUBLE = /lost|stall|error|fail|retry|again|reconnect|closed|waiting|unavailable/i;
 
 function showFlow(report) {
   const sinks = Object.entries(report.sinks ?? {});
@@ -190,12 +195,15 @@ function showFlow(report) {
     let item = list.children[index];
     if (!item) {
       item = document.createElement("div");
-      item.append(document.createElement("dt"), document.createElement("dd"));
+      item.append(document.createElement("dt"), document.createElement("dd"), document.createElement("dd"));
+      item.lastElementChild.className = "advice";
       list.append(item);
     }
-    setText(item.firstElementChild, name);
-    setText(item.lastElementChild, String(text));
-    item.classList.toggle("trouble", TROUBLE.test(String(text)));
+    const [term, status, advice] = item.children;
+    setText(term, name);
+    setText(status, String(text));
+    setText(advice, adviceFor(name, String(text)));
+    item.classList.toggle("trouble", isTrouble(String(text)));
   });
 }
 
@@ -207,16 +215,34 @@ function showReport(report) {
   if (report.message && report.message !== state.message) say(String(report.message), "info");
   state.message = report.message ?? "";
   state.painted = report.painting?.size ?? "";
+  plot.add(report);
   if (!$("details").open) return;
+  plot.draw();
   const stages = Object.entries(report.stages_ms ?? {});
   const longest = Math.max(1, ...stages.map(([, time]) => time.p50 ?? 0));
   fillRows($("stages"), stages.map(([name, time]) => [
-    name, `${number(time.p50, 1)} (${number(time.p95, 1)}) ms`, (time.p50 ?? 0) / longest,
+    name, `${number(time.p50, 1)} (${number(time.p95, 1)}) ms`, (time.p50 ?? 0) / longest, plot.colorOf(name),
   ]));
   const counters = ["frames_in", "frames_out", "dropped", "repeated", "switches", "reconnects"];
   fillRows($("counters"), counters.filter((name) => name in report).map((name) => [
     name.replaceAll("_", " "), Number(report[name]).toLocaleString("en"),
   ]));
+}
+
+/** Buttons of what the server can do. */
+function showParts({ page = {}, shots: taken = [] }) {
+  $("wall-open").hidden = !page.wall;
+  $("compare").hidden = !page.source;
+  $("paint").hidden = !page.mask;
+  shots.show(taken, page);
+}
+
+/** Pictures come only while somebody can see them. */
+function followVisibility() {
+  if (document.hidden) painted.stop();
+  else painted.start();
+  wall.follow(link.isUp);
+  compare.follow(link.isUp);
 }
 
 function show(message) {
@@ -236,6 +262,9 @@ function show(message) {
   showSlider($("morph"), controls.morph, seconds(controls.morph));
   setText($("morph-value"), seconds(Number($("morph").value)));
   regions.show(message.masks, message.styles, controls.regions);
+  brush.show(message.styles, controls.regions, controls.style);
+  wall.show(message.styles, controls.mix);
+  showParts(message);
   showSwitches(controls);
   showReport(report);
   showPreviewFacts();
@@ -247,7 +276,7 @@ const link = new Link({
   error: say,
   up: async () => {
     document.body.dataset.link = "up";
-    startPreview();
+    followVisibility();
     state.commands = (await fetchCommands()) ?? state.commands;
     listKeys($("keys"), state.commands);
   },
@@ -258,6 +287,20 @@ const link = new Link({
   },
 });
 
+const pad = new Pad($("pad"), link, nameOf);
+const plot = new Plot($("plot"));
+const shots = new Shots(say);
+const wall = new Wall({ button: $("wall-open"), view: $("view"), list: $("wall") }, chooseStyle, nameOf);
+const compare = new Compare({
+  button: $("compare"), canvas: $("source"), slider: $("cut"), badge: $("badge-source"), frame: $("frame"),
+});
+const brush = new Brush(
+  {
+    button: $("paint"), bar: $("brush-bar"), canvas: $("brush"), style: $("brush-style"), size: $("brush-size"),
+    erase: $("brush-erase"), clear: $("brush-clear"), preview: $("preview"),
+  },
+  link, nameOf, say,
+);
 const mixer = new Mixer($("mixer"), link, nameOf);
 const regions = new Regions(
   { part: $("region-part"), style: $("region-style"), add: $("region-add"), list: $("region-list") }, link, nameOf,
@@ -293,6 +336,7 @@ for (const id of ["coherence", "keep-colors", "freeze", "bypass"]) {
 $("snapshot").addEventListener("click", (event) => {
   giveBackKeys(event);
   run("snapshot");
+  shots.takePicture(true);
 });
 
 $("fullscreen").addEventListener("click", (event) => {
@@ -313,10 +357,7 @@ document.addEventListener("keydown", (event) => {
   run(command);
 });
 
-document.addEventListener("visibilitychange", () => {
-  if (document.hidden) stopPreview(); // nobody watches: nothing is encoded
-  else if (link.isUp) startPreview();
-});
+document.addEventListener("visibilitychange", followVisibility);
 
 $("help-open").addEventListener("click", () => $("help").showModal());
 $("help-close").addEventListener("click", () => $("help").close());

@@ -2,7 +2,7 @@
 
 const PARTS = {
   left: "Left half", right: "Right half", top: "Top half", bottom: "Bottom half", circle: "Circle",
-  person: "Person", background: "Background",
+  person: "Person", background: "Background", painted: "Painted by hand",
 };
 
 const partName = (mask) => PARTS[mask] ?? mask.split("/").pop();
