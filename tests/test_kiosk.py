@@ -77,6 +77,8 @@ def test_guests_change_the_style_and_nothing_else(kiosk_stage: KioskStage, text:
     [
         *((path, "GET") for path in ("/app.js", "/api/commands", "/wall.jpg", "/snapshot.png", "/leave.js")),
         *((path, "POST") for path in ("/api/mask", "/api/clips", "/api/presets", "/")),
+        *((path, "POST") for path in ("/api/command/quit", "/api/command/save-preset/mine", "/api/command/next")),
+        ("/api/command/next", "GET"),
         ("/api/state", "DELETE"),
     ],
 )
