@@ -194,6 +194,23 @@ def test_a_stall_that_stays_moves_picture_and_sound_together():
     assert offsets[-1] == pytest.approx(1.0, abs=LAG_LIMIT)
 
 
+def test_after_a_silence_it_is_soon_known_that_nothing_was_kept():
+    line = Timeline(start=0.0)
+    for n in range(90):
+        offset, line = place(line, n / 30, n / 30)
+    for n in range(90, 90 + 20):  # a publisher who left and came back 2.5 s later, on the same connection
+        offset, line = place(line, n / 30, n / 30 + 2.5)
+    assert offset == pytest.approx(2.5)
+
+
+def test_a_frame_that_a_repeat_has_overtaken_is_soon_back_at_its_time():
+    arrivals = even(30, 30) + [(1.06 + n / 30, 1.0 + n / 30) for n in range(10)]  # 60 ms later from then on
+    written = simulate(arrivals, 1.6)
+    leads = [stamp - own for _, stamp, own in written if own is not None]
+    assert max(leads) <= 1.5 * PERIOD
+    assert leads[-3:] == pytest.approx([0.0] * 3, abs=0.001)
+
+
 def test_a_stall_that_is_made_up_for_moves_nothing():
     line = Timeline(start=0.0)
     for n in range(60):

@@ -13,6 +13,9 @@ CLOCK = Fraction(1, 90_000)  # s, the session's time base for live video: every 
 SOUND_HOLD = 2.0  # s, the longest that sound waits for the picture of its time
 LAG_WINDOW = 2.0  # s, how long a source must be later than ever before its clock is set anew
 LAG_LIMIT = 0.3  # s, how much later
+SILENCE_WINDOW = (
+    0.5  # s, the same window after nothing came for `LAG_LIMIT`: a burst of what was missed is over by then
+)
 ROUNDING = 1e-6  # s, by which nothing is sooner than anything else
 JUMP = 5.0  # s, a time stamp this far from its expected place starts a new timeline
 
@@ -77,11 +80,8 @@ def decide(pace: Pace, waiting: float | None, now: float) -> tuple[Decision, Pac
 
 
 def _next_stamp(pace: Pace, last: float, own: float) -> float:
-    """The frame's own time, or, where that has been used up, a step on: half a step while catching up with a lead."""
-    if own >= last + pace.period / 2:
-        return own
-    catching_up = last - own > pace.period / 2
-    return last + (pace.period / 2 if catching_up else pace.period)
+    """The frame's own time; where repeats have used it up, half a step on, so that it falls back to its sound soon."""
+    return max(own, last + pace.period / 2)
 
 
 def sound_due(sound: float, arrived: float, picture: float | None, now: float) -> bool:
@@ -105,6 +105,7 @@ class Timeline:
     floor: float = 0.0
     lowest: float = math.inf
     window_end: float = 0.0
+    arrived: float = 0.0  # s since ``start``, of the newest item
 
 
 def place(line: Timeline, seconds: float, now: float) -> tuple[float, Timeline]:
@@ -119,17 +120,21 @@ def place(line: Timeline, seconds: float, now: float) -> tuple[float, Timeline]:
     if line.offset is None or abs(lag - line.floor) > JUMP:
         offset = max(elapsed, line.last) - seconds
         last = max(line.last, seconds + offset)
-        return offset, Timeline(line.start, offset, last, elapsed - seconds - offset, math.inf, now + LAG_WINDOW)
+        floor = elapsed - seconds - offset
+        return offset, Timeline(line.start, offset, last, floor, math.inf, now + LAG_WINDOW, elapsed)
     early, lag = min(lag, 0.0), max(lag, 0.0)
     offset = line.offset + (early if early < -ROUNDING else 0.0)
     floor, lowest = min(line.floor, lag), min(line.lowest, lag)
-    if now < line.window_end:
+    window_end = line.window_end
+    if elapsed - line.arrived > LAG_LIMIT:
+        lowest, window_end = lag, now + SILENCE_WINDOW
+    if now < window_end:
         last = max(line.last, seconds + offset)
-        return offset, replace(line, last=last, floor=floor, lowest=lowest)
+        return offset, Timeline(line.start, offset, last, floor, lowest, window_end, elapsed)
     if lowest > floor + LAG_LIMIT:
         offset += lowest - floor
     last = max(line.last, seconds + offset)
-    return offset, Timeline(line.start, offset, last, floor, math.inf, now + LAG_WINDOW)
+    return offset, Timeline(line.start, offset, last, floor, math.inf, now + LAG_WINDOW, elapsed)
 
 
 def restart(line: Timeline) -> Timeline:
