@@ -120,7 +120,10 @@ def _count_node(node: Any) -> int:
 
 
 def _open_module(module: "nn.Module", width: int, height: int, precision: str) -> Run:
-    settings: dict[Any, Any] = {hints.performance_mode: hints.PerformanceMode.LATENCY}
+    settings: dict[Any, Any] = {
+        hints.performance_mode: hints.PerformanceMode.LATENCY,
+        hints.enable_cpu_pinning: False,
+    }
     if precision == "f32":
         settings[hints.inference_precision] = ov.Type.f32
     compiled = ov.Core().compile_model(_convert(module, _even(width), _even(height)), "CPU", settings)
