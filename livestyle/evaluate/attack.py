@@ -6,6 +6,7 @@ on, where the system has them). Counted is what they were answered, and what bec
 """
 
 import contextlib
+import itertools
 import logging
 import multiprocessing
 import os
@@ -329,10 +330,10 @@ def _attack(name: str, target: Target, seconds: float, answers: "Queue[dict[str,
     deadline = time.monotonic() + seconds
 
     def run(first: int) -> None:
-        number = first
-        while time.monotonic() < deadline:
+        for number in itertools.count(first, ATTACKERS):
             counted[attack(target, number)] += 1
-            number += ATTACKERS
+            if time.monotonic() > deadline:
+                return
 
     threads = [threading.Thread(target=run, args=(first,)) for first in range(ATTACKERS)]
     for thread in threads:
