@@ -48,7 +48,7 @@ class OpenVinoBackend:
         self._core = ov.Core()
         self.precision = choose_precision(self._core, model, precision)
         self._variant = choose_variant() if self.precision == "int8" else ""
-        # OpenVINO would nail each thread to a core, often the one on which the caller searches for motion: 0.7 ms a frame
+        # OpenVINO would nail a thread to a core, often to that on which the caller searches for motion: 0.7 ms a frame
         self._settings: dict[Any, Any] = {
             hints.performance_mode: hints.PerformanceMode.LATENCY,
             hints.enable_cpu_pinning: False,
