@@ -1,5 +1,6 @@
 """What every sink of the table promises, and the table itself."""
 
+import platform
 import threading
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -23,7 +24,7 @@ SOUND = AudioPacket(b"\0", 0, 1024, Fraction(1, 48_000))
 
 
 class FakeCamera:
-    """A virtual camera in memory, as pyvirtualcam's documentation describes one."""
+    """A virtual camera in memory, as pyvirtualcam's documentation describes one; Linux' own is in test_real_kernel."""
 
     def __init__(self, **_: Any) -> None:
         pass
@@ -55,6 +56,7 @@ def opener(
     if request.param == "web":
         return lambda info: PreviewSink()
     if request.param == "virtualcam":
+        monkeypatch.setattr(platform, "system", lambda: "Windows")
         monkeypatch.setattr(pyvirtualcam.camera, "BACKENDS", {"fake": FakeCamera})
     if request.param == "rtmp":
         server: RtmpServer = request.getfixturevalue("server")

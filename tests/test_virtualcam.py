@@ -1,5 +1,14 @@
-"""The virtual camera, on a camera in memory and on this machine, which may have none."""
+"""The virtual camera: Windows' on a camera in memory, and what Linux says where there is none that can be had.
 
+Linux' own on real devices is in test_real_kernel.
+"""
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,10 +19,14 @@ import pytest
 import pyvirtualcam.camera
 from pictures import frames, picture
 
-import livestyle.sinks.virtualcam as virtualcam
+from livestyle import v4l2
 from livestyle.errors import ConfigError, SinkError, SinkStalled
 from livestyle.media import Frame, Pixels, StreamInfo
 from livestyle.sinks import describe_sinks, open_sink
+from livestyle.sinks.audience import Audience
+
+INFO = StreamInfo(64, 48, Fraction(30), live=True)
+linux = pytest.mark.skipif(sys.platform != "linux", reason="v4l2loopback is Linux")
 
 
 class MemoryCamera:
@@ -47,13 +60,14 @@ class MemoryCamera:
         self.closed += 1
 
 
-@pytest.fixture(autouse=True)
-def memory_camera(monkeypatch: pytest.MonkeyPatch) -> type[MemoryCamera]:
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "system", lambda: "Windows")
     monkeypatch.setattr(pyvirtualcam.camera, "BACKENDS", {"memory": MemoryCamera})
     monkeypatch.setattr(MemoryCamera, "made", [])
-    return MemoryCamera
 
 
+@pytest.mark.usefixtures("windows")
 def test_sends_i420_of_even_size() -> None:
     info = StreamInfo(63, 47, Fraction(25), live=True)
     sink = open_sink("virtualcam", info)
@@ -70,85 +84,122 @@ def test_sends_i420_of_even_size() -> None:
     assert np.median(np.abs(difference)) <= 3
 
 
+@pytest.mark.usefixtures("windows")
 def test_opens_the_device_that_is_named() -> None:
-    sink = open_sink("virtualcam:second", StreamInfo(64, 48, Fraction(30), live=True))
+    sink = open_sink("virtualcam:second", INFO)
     assert MemoryCamera.made[0].wanted == "second"
     sink.close()
     with pytest.raises(ConfigError, match="names no device"):
-        open_sink("virtualcam:", StreamInfo(64, 48, Fraction(30), live=True))
+        open_sink("virtualcam:", INFO)
 
 
+@pytest.mark.usefixtures("windows")
 @pytest.mark.parametrize(
-    ("refusal", "advice"),
+    ("system", "refusal", "advice"),
     [
-        ("Virtual camera device /dev/video9 could not be opened due to missing permissions.", "usermod -aG video"),
-        ("Virtual camera device /dev/video9 is not a video output device.", "close call programs"),
-        ("Device /dev/video9 does not exist.", "livestyle doctor"),
-        ("Virtual camera device /dev/video9 is already in use.", "in use by this program"),
-        ("Something\nnew", "Something new"),
+        ("Windows", "virtual camera output could not be started", "OBS Studio 26"),
+        ("Darwin", "virtual camera output could not be started", "OBS Studio 30"),
+        ("Windows", "Device second is already in use.", "in use by this program"),
+        ("Elsewhere", "Something\nnew", "Something new"),
     ],
 )
-def test_an_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch, refusal: str, advice: str) -> None:
+def test_an_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch, system: str, refusal: str, advice: str) -> None:
     monkeypatch.setattr(MemoryCamera, "refusal", refusal)
-    monkeypatch.setattr(virtualcam.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(platform, "system", lambda: system)
     with pytest.raises(SinkError, match=advice) as caught:
-        open_sink("virtualcam:/dev/video9", StreamInfo(64, 48, Fraction(30), live=True))
+        open_sink("virtualcam", INFO)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("system", "advice"), [("Linux", "modprobe v4l2loopback"), ("Windows", "OBS Studio"), ("Darwin", "OBS Studio 30")]
-)
-def test_no_camera_says_how_to_get_one(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, system: str, advice: str
-) -> None:
-    refusal = "No v4l2 loopback device found" if system == "Linux" else "virtual camera output could not be started"
-    monkeypatch.setattr(MemoryCamera, "refusal", refusal)
-    monkeypatch.setattr(virtualcam.platform, "system", lambda: system)
-    monkeypatch.setattr(virtualcam, "DEVICES", tmp_path / "none")
-    with pytest.raises(SinkError, match=advice):
-        open_sink("virtualcam", StreamInfo(64, 48, Fraction(30), live=True))
     row = next(row for row in describe_sinks() if row.name == "virtualcam")
     assert not row.available
     assert advice in row.why
 
 
-def test_a_device_that_is_still_held_asks_for_a_reload(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "video10").mkdir()
-    monkeypatch.setattr(virtualcam, "DEVICES", tmp_path)
-    monkeypatch.setattr(MemoryCamera, "refusal", "No v4l2 loopback device found at /dev/video[0-99].")
-    with pytest.raises(SinkError, match="modprobe -r v4l2loopback"):
-        open_sink("virtualcam", StreamInfo(64, 48, Fraction(30), live=True))
-
-
-def test_a_device_that_goes_away_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """pyvirtualcam only prints that a write failed, so the node is watched."""
-    info = StreamInfo(64, 48, Fraction(30), live=True)
-    sink = open_sink("virtualcam:/dev/null", info)
-    monkeypatch.setattr(virtualcam, "POLL_SECONDS", 0.0)
-    sink.write(next(frames(info, 1)))
-    monkeypatch.setattr(virtualcam.os, "stat", _missing)
-    with pytest.raises(SinkStalled, match="/dev/null is gone"):
-        sink.write(next(frames(info, 1)))
-    monkeypatch.undo()
-    sink.close()
-
-
-def _missing(path: str) -> None:
-    raise FileNotFoundError(path)
-
-
+@pytest.mark.usefixtures("windows")
 def test_a_device_that_refuses_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    info = StreamInfo(64, 48, Fraction(30), live=True)
-    sink = open_sink("virtualcam", info)
+    sink = open_sink("virtualcam", INFO)
     monkeypatch.setattr(MemoryCamera, "broken", "event not\nsignalled")
     with pytest.raises(SinkStalled, match="event not signalled"):
         sink.write(Frame(picture(64, 48, 0), 0, 0, Fraction(1, 30), 0.0))
     sink.close()
 
 
-def test_the_real_driver_names_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()  # the real back ends
-    with pytest.raises(SinkError) as caught:
-        open_sink("virtualcam:/dev/video98", StreamInfo(64, 48, Fraction(30), live=True))
-    assert "/dev/video98 does not exist" in str(caught.value)
+LOOPBACK = v4l2.Node(10, "livestyle", v4l2.LOOPBACK_DRIVER, captures=True)
+WEBCAM = v4l2.Node(0, "Webcam", "uvcvideo", captures=True)
+
+
+@linux
+@pytest.mark.parametrize(
+    ("nodes", "device", "advice"),
+    [
+        ([], "", "sudo modprobe v4l2loopback devices=1"),
+        ([WEBCAM], "", "sudo modprobe v4l2loopback devices=1"),
+        ([WEBCAM, LOOPBACK], "", "video10 is written to by another program.*modprobe -r v4l2loopback"),
+        ([v4l2.Node(10, reason="permission denied")], "", "video10: run `sudo usermod -aG video"),
+        ([v4l2.Node(10, reason="permission denied")], "video10", "usermod -aG video"),
+        ([WEBCAM], "video0", "no virtual camera .it is Webcam."),
+        ([LOOPBACK], "video10", "written to by another program"),
+        ([LOOPBACK], "video9", "video9 does not exist: `livestyle doctor`"),
+        ([LOOPBACK], "other", "other is no virtual camera"),
+    ],
+)
+def test_linux_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nodes: list[v4l2.Node], device: str, advice: str
+) -> None:
+    monkeypatch.setattr(v4l2, "DEVICES", tmp_path)
+    monkeypatch.setattr(v4l2, "list_nodes", lambda: nodes)
+    for name in (*(f"video{node.index}" for node in nodes), "other"):
+        (tmp_path / name).touch()
+    with pytest.raises(SinkError, match=advice) as caught:
+        open_sink(f"virtualcam:{tmp_path / device}" if device else "virtualcam", INFO)
+    assert "\n" not in str(caught.value)
+
+
+@linux
+def test_a_device_that_is_none_is_let_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One that goes away between the look and the opening, or does not answer."""
+    monkeypatch.setattr(v4l2, "DEVICES", tmp_path)
+    free = v4l2.Node(10, "livestyle", v4l2.LOOPBACK_DRIVER, captures=True, outputs=True)
+    monkeypatch.setattr(v4l2, "list_nodes", lambda: [free])
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(SinkError, match="video10 has gone"):
+        open_sink("virtualcam", INFO)
+    (tmp_path / "video10").touch()
+    with pytest.raises(SinkError, match="cannot open .*video10"):
+        open_sink("virtualcam", INFO)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@linux
+def test_an_audience_is_whoever_else_has_the_file_open(tmp_path: Path) -> None:
+    device = tmp_path / "video10"
+    device.touch()
+    with _opened_elsewhere(device) as early:
+        audience = Audience(device)
+        assert audience.present
+        with _opened_elsewhere(device):
+            assert audience.present
+        assert audience.present
+        early.kill()
+        early.wait()
+        assert not audience.present
+    with _opened_elsewhere(device):
+        assert audience.present
+    assert not audience.present
+    audience.close()
+    audience.close()
+    assert audience.present  # nothing is known any more
+
+
+@contextmanager
+def _opened_elsewhere(device: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has the file open and ends without closing it."""
+    code = "import sys; file = open(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(device)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
