@@ -17,6 +17,7 @@ if sys.platform != "win32":
     import fcntl
 
 DEVICES = Path("/dev")
+SYSTEM = Path("/sys/class/video4linux")
 LOOPBACK_DRIVER = "v4l2 loopback"
 
 QUERYCAP = 0x80685600
@@ -42,14 +43,14 @@ MODE_LIMIT = 256  # of a driver that never ends its lists
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """/dev/video``index``. ``reason`` says why a node could not be asked, "" where it was."""
+    """/dev/video``index``. ``refused`` is the errno with which it did not open, 0 where it did."""
 
     index: int
     card: str = ""
     driver: str = ""
     captures: bool = False
     outputs: bool = False
-    reason: str = ""
+    refused: int = 0
 
     @property
     def path(self) -> Path:
@@ -84,8 +85,7 @@ def ask_node(index: int) -> Node | None:
         device = os.open(DEVICES / f"video{index}", os.O_RDWR | os.O_NONBLOCK)
     except OSError as error:
         # One that is there and may not be opened is better named than hidden: opening it says what to do.
-        known = error.errno in (EACCES, EPERM, EBUSY)
-        return Node(index, reason=(error.strerror or str(error)).lower()) if known else None
+        return _ask_system(index, error.errno) if error.errno in (EACCES, EPERM, EBUSY) else None
     answer = bytearray(CAPABILITY.size)
     try:
         fcntl.ioctl(device, QUERYCAP, answer)
@@ -96,6 +96,17 @@ def ask_node(index: int) -> Node | None:
     driver, card, _, _, whole, own = CAPABILITY.unpack(answer)
     can = own if whole & HAS_DEVICE_CAPS else whole
     return Node(index, _text(card), _text(driver), bool(can & CAN_CAPTURE), bool(can & CAN_OUTPUT))
+
+
+def _ask_system(index: int, refused: int) -> Node:
+    """What the system says about a device that does not open itself."""
+    folder = SYSTEM / f"video{index}"
+    with suppress(OSError):
+        # Cameras hang on a bus; of what does not, v4l2loopback is what people have.
+        virtual = folder.resolve().is_relative_to("/sys/devices/virtual")
+        card = (folder / "name").read_text(errors="replace").strip()
+        return Node(index, card, LOOPBACK_DRIVER if virtual else "", refused=refused)
+    return Node(index, refused=refused)
 
 
 def list_modes(device: int) -> list[Mode]:

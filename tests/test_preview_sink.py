@@ -8,6 +8,7 @@ from web_rig import make_frame
 
 from livestyle.errors import SinkError
 from livestyle.media import AudioPacket
+from livestyle.sinks import web
 from livestyle.sinks.web import PreviewSink
 
 
@@ -44,3 +45,13 @@ def test_the_sink_wakes_its_waiters_on_write_and_on_close() -> None:
     assert sink.wait_newer(0, 20.0) is None
     with pytest.raises(SinkError):
         sink.write(make_frame(1))
+
+
+def test_the_sink_knows_whether_somebody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    with PreviewSink() as sink:
+        sink.write(make_frame(0))
+        assert not sink.watched
+        sink.wait_newer(0, 0.0)
+        assert sink.watched
+        monkeypatch.setattr(web, "LOOKING", 0.0)
+        assert not sink.watched

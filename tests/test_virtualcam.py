@@ -9,6 +9,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from errno import EACCES, EBUSY
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
@@ -134,8 +136,9 @@ WEBCAM = v4l2.Node(0, "Webcam", "uvcvideo", captures=True)
         ([], "", "sudo modprobe v4l2loopback devices=1"),
         ([WEBCAM], "", "sudo modprobe v4l2loopback devices=1"),
         ([WEBCAM, LOOPBACK], "", "video10 is written to by another program.*modprobe -r v4l2loopback"),
-        ([v4l2.Node(10, reason="permission denied")], "", "video10: run `sudo usermod -aG video"),
-        ([v4l2.Node(10, reason="permission denied")], "video10", "usermod -aG video"),
+        ([WEBCAM, replace(LOOPBACK, refused=EACCES)], "", "video10: run `sudo usermod -aG video"),
+        ([replace(LOOPBACK, refused=EACCES)], "video10", "usermod -aG video"),
+        ([replace(LOOPBACK, refused=EBUSY)], "", "video10 is open in too many programs"),
         ([WEBCAM], "video0", "no virtual camera .it is Webcam."),
         ([LOOPBACK], "video10", "written to by another program"),
         ([LOOPBACK], "video9", "video9 does not exist: `livestyle doctor`"),
@@ -164,7 +167,7 @@ def test_a_device_that_is_none_is_let_go(monkeypatch: pytest.MonkeyPatch, tmp_pa
     with pytest.raises(SinkError, match="video10 has gone"):
         open_sink("virtualcam", INFO)
     (tmp_path / "video10").touch()
-    with pytest.raises(SinkError, match="cannot open .*video10"):
+    with pytest.raises(SinkError, match=r"cannot open .*video10"):
         open_sink("virtualcam", INFO)
     assert len(os.listdir("/proc/self/fd")) == before
 

@@ -22,6 +22,7 @@ from livestyle.media import AudioPacket, Frame, Sink, StreamInfo
 log = logging.getLogger(__name__)
 
 SOUND_PACKETS = 4096  # 90 s of AAC: a sink that takes no sound for so long is stalled, and this bounds its memory
+UNWATCHED = "nobody looks"  # status
 IDLE = 0.1  # s, between looks at the held sound while no picture has come yet
 
 
@@ -50,6 +51,15 @@ class SelfHealing(Protocol):
     @property
     def status(self) -> str:
         """How it does, in a few words."""
+
+
+@runtime_checkable
+class Watchable(Protocol):
+    """A sink that knows whether anybody sees what it is given; any other is taken to be seen."""
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody looks. The style thread asks before every frame."""
 
 
 class Closable(Protocol):
@@ -145,7 +155,16 @@ class Outlet:
         self._pace = Pace(period=float(1 / info.fps))
         self._written = 0
         self._told = (0, "ok")  # reconnects and status of a sink that heals itself
+        self._watched = True
         stats.set_sink(plan.name, "ok")
+
+    def is_watched(self) -> bool:
+        """Whether anybody sees what is written; said in the sink's status when that changes. For the style thread."""
+        watched = not isinstance(self._sink, Watchable) or self._sink.watched
+        if watched != self._watched:
+            self._watched = watched
+            self._stats.set_sink(self.plan.name, "ok" if watched else UNWATCHED)
+        return watched
 
     def put(self, frame: Frame, fresh: bool) -> None:
         """Hand on a painted frame; ``fresh`` is False when the same source frame was painted again."""

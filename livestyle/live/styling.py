@@ -18,6 +18,7 @@ from livestyle.media import AudioPacket, Frame
 log = logging.getLogger(__name__)
 
 GLANCE = 0.03  # s, how soon a change of the controls shows while no frame comes
+REST = 1.0  # s between painted frames while nobody looks at any sink
 RETRY = 1.0  # s, from a failure of the painter to its second chance
 FORGIVEN = 60.0  # s of good painting after which a failure has a second chance again
 
@@ -96,7 +97,12 @@ class Brush:
 class Styling:
     """Runs a `Brush` over an inlet. ``limit`` ends a processed file after so many frames.
 
+<<<<<<< HEAD
     ``watch`` is given each new source frame right before its painting goes to the outlets; it must not block.
+=======
+    While nobody looks at any sink, live video rests: one frame in `REST` seconds is painted, and the next one as soon
+    as somebody looks. With a ``limit``, which is for measuring, it never rests.
+>>>>>>> 7a5bc85 (virtual camera: written to directly, so that a restart under exclusive_caps works; painting rests while nobody looks; both cameras tested on a real kernel in QEMU)
     """
 
     def __init__(
@@ -123,8 +129,10 @@ class Styling:
         self._watch = watch
         self._snapshot = snapshot
         self._left = limit if isinstance(inlet, Lane) else None  # live sinks count for themselves
+        self._may_rest = limit is None and isinstance(inlet, Slot)
+        self._rested = False  # frames have passed unpainted since the last one
         self._held: Read | None = None  # the last source frame
-        self._held_since = 0.0
+        self._held_since = -inf
         self._shown: Controls | None = None  # what was asked for then
         self._morph = Morph()
         self._snapshots = board.controls.snapshots
@@ -154,7 +162,10 @@ class Styling:
         if entry is not None and controls.paused and self._held is not None:
             self._stats.add_dropped()
             entry = None
-        if entry is not None:
+        if entry is not None and self._rests():
+            self._stats.add_dropped()
+            self._rested = True
+        elif entry is not None:
             self._deliver(entry, controls, fresh=True)
         elif self._held is not None and self._wants_repaint(controls):
             self._deliver(self._held, controls, fresh=False)
@@ -167,6 +178,12 @@ class Styling:
             raise Closed
         return None
 
+    def _rests(self) -> bool:
+        """Nobody would see the next picture, and the last one is not old yet."""
+        if not self._may_rest or any(outlet.is_watched() for outlet in self._outlets):
+            return False
+        return time.monotonic() - self._held_since < REST
+
     def _wants_repaint(self, controls: Controls) -> bool:
         return self._morph.running or controls.snapshots > self._snapshots or _look(controls) != _look(self._shown)
 
@@ -177,7 +194,7 @@ class Styling:
         if self._shown is not None and self._shown.mix != controls.mix:
             self._stats.add_switch()
         if fresh:
-            self._held_since = time.monotonic()
+            self._held_since, self._rested = time.monotonic(), False
         look = self._morph.follow(controls, self._read_clock(entry.item, controls.paused))
         painted = self._brush.paint(entry.item, look)
         self._held, self._shown = entry, controls
@@ -198,10 +215,11 @@ class Styling:
         return frame.seconds + (time.monotonic() - self._held_since if frozen else 0.0)
 
     def _follows_gap(self, entry: Read, controls: Controls) -> bool:
-        """Whether the painter has not seen what came before: another source, or the end of a freeze or a bypass."""
+        """Whether the painter has not seen what came before: another source, or the end of a freeze, bypass or rest."""
         if self._held is None or self._shown is None:
             return False
-        return entry.epoch != self._held.epoch or self._shown.paused or (self._shown.bypass and not controls.bypass)
+        unseen = self._rested or self._shown.paused or (self._shown.bypass and not controls.bypass)
+        return unseen or entry.epoch != self._held.epoch
 
 
 def _look(controls: Controls | None) -> object:

@@ -31,7 +31,7 @@ class Loopback:
         try:
             self._file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise SinkError(_explain(error, path)) from error
+            raise SinkError(_explain(error.errno, path)) from error
         try:
             given = v4l2.set_output(self._file, PICTURE, width, height, fps)
             if given != (PICTURE, width, height):
@@ -43,7 +43,7 @@ class Loopback:
             self._audience = Audience(path)
         except OSError as error:
             os.close(self._file)
-            raise SinkError(_explain(error, path)) from error
+            raise SinkError(_explain(error.errno, path)) from error
         except SinkError:
             os.close(self._file)
             raise
@@ -89,8 +89,6 @@ def _choose(device: str) -> Path:
 
 
 def _check(node: v4l2.Node) -> Path:
-    if node.reason:
-        raise SinkError(_why_none([node]))
     if not node.loopback:
         raise SinkError(
             f"{node.path} is no virtual camera (it is {node.card}); `livestyle doctor` lists those that are"
@@ -102,20 +100,19 @@ def _check(node: v4l2.Node) -> Path:
 
 def _why_none(nodes: list[v4l2.Node]) -> str:
     """What to do when none of ``nodes`` can be written to."""
-    held = [node for node in nodes if node.loopback]
-    if held:
-        return f"{held[0].path} is written to by another program: close that one; if there is none, run `{RELOAD}`"
-    if any(node.reason for node in nodes):
-        node = next(node for node in nodes if node.reason)
-        return f"no permission to write to {node.path}: {PERMISSION}"
-    return NO_DEVICE
+    node = next((node for node in nodes if node.loopback), None)
+    if node is None:
+        return NO_DEVICE
+    if not node.refused:
+        return f"{node.path} is written to by another program: close that one; if there is none, run `{RELOAD}`"
+    return _explain(node.refused, node.path)
 
 
-def _explain(error: OSError, path: Path) -> str:
-    if error.errno in (EACCES, EPERM):
+def _explain(errno: int | None, path: Path) -> str:
+    if errno in (EACCES, EPERM):
         return f"no permission to write to {path}: {PERMISSION}"
-    if error.errno == EBUSY:
-        return f"{path} is in use by too many programs: close one of them"
-    if error.errno == ENOENT:
+    if errno == EBUSY:
+        return f"{path} is open in too many programs: close one of them"
+    if errno == ENOENT:
         return f"the virtual camera {path} has gone: {NO_DEVICE}"
-    return f"cannot open {path}: {(error.strerror or str(error)).lower()}"
+    return f"cannot open {path}: {os.strerror(errno or 0).lower()}"

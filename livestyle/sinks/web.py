@@ -5,10 +5,13 @@ Nothing is encoded here, so an unwatched preview costs one assignment per frame.
 
 import threading
 import time
+from math import inf
 from types import TracebackType
 
 from livestyle.errors import SinkError
 from livestyle.media import AudioPacket, Frame
+
+LOOKING = 3.0  # s after which whoever does not ask for a frame again has gone; a page asks at least once a second
 
 
 class PreviewSink:
@@ -20,6 +23,12 @@ class PreviewSink:
         self._frame: Frame | None = None
         self._serial = 0
         self._closed = False
+        self._asked = -inf  # monotonic, when somebody last waited for a frame
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody has waited for a frame lately. Any thread."""
+        return time.monotonic() - self._asked < LOOKING
 
     def write(self, frame: Frame) -> None:
         """Replace the newest frame. Frames of any size are welcome. Raises `SinkError` after `close`."""
@@ -42,7 +51,8 @@ class PreviewSink:
         Serials count writes from 1, so ``wait_newer(0, 0.0)`` is the newest frame without waiting. None after
         ``timeout`` seconds without a newer frame, and at once when the sink is closed. Any thread.
         """
-        deadline = time.monotonic() + timeout
+        self._asked = time.monotonic()
+        deadline = self._asked + timeout
         with self._arrival:
             while not self._closed:
                 if self._frame is not None and self._serial > serial:

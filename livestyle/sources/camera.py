@@ -50,9 +50,9 @@ def list_cameras() -> list[Camera]:
     if sys.platform != "linux":
         return []
     return [
-        Camera(node.index, node.card or "not accessible", virtual=node.loopback)
+        Camera(node.index, f"{node.card} (not accessible)" if node.refused else node.card, virtual=node.loopback)
         for node in v4l2.list_nodes()
-        if node.captures or node.reason
+        if node.captures or node.refused
     ]
 
 
@@ -212,7 +212,7 @@ def _check_device(index: int) -> None:
     if not os.access(path, os.R_OK | os.W_OK):
         raise SourceError(_explain(EACCES, index))
     node = v4l2.ask_node(index)
-    if node is None or not (node.captures or node.reason):
+    if node is None or not (node.captures or node.refused):
         raise SourceError(f"{path} gives no pictures (it is no camera); `livestyle doctor` lists those that do")
 
 

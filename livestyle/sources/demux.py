@@ -110,7 +110,8 @@ class Demuxer:
                 self._demuxed = self._demux()  # the old one ended by raising
                 continue
             except av.FFmpegError as error:
-                raise SourceLost(f"{self._name} stopped: {_reason(error)}") from error
+                reason = "was it unplugged?" if self._lent else _reason(error)
+                raise SourceLost(f"{self._name} stopped: {reason}") from error
             self._captured = time.monotonic()
             if packet is None:
                 break
