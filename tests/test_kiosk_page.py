@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
+import cv2
 import pytest
 from browser import Browser, wait_for
 from kiosk_stage import IDLE, PIN, KioskStage
 from page_stage import addresses
 
+from livestyle.control.access import Access
 from livestyle.control.kiosk import STEP
 
 pytestmark = pytest.mark.slow
@@ -153,3 +156,28 @@ def test_it_comes_back_when_livestyle_does(chromium: Browser) -> None:
     finally:
         chromium.open("about:blank")
         again.close()
+
+
+def test_the_code_beside_the_picture_brings_it_to_a_phone(chromium: Browser, tmp_path: Path) -> None:
+    """The whole way of a guest: touch, shutter, and the code that a phone reads from the screen, without the token."""
+    stage = KioskStage(Access("", TOKEN))
+    try:
+        open_kiosk(chromium, stage, f"?token={TOKEN}")
+        assert chromium.run("return location.search") == ""
+        chromium.click("#attract")
+        chromium.wait("return getComputedStyle(document.getElementById('bar')).transform === 'none'")
+        chromium.click("#shutter")
+        chromium.wait("return document.getElementById('shot-code').naturalWidth > 0", 30)
+        chromium.wait("return document.getElementById('shot').getAnimations().length === 0")
+        chromium.screenshot(tmp_path / "shot.png")
+        address = cv2.QRCodeDetector().detectAndDecode(cv2.imread(str(tmp_path / "shot.png")))[0]
+        assert address.startswith(f"{stage.server.url}/shots/")
+        assert TOKEN not in address
+        chromium.command("Network.clearBrowserCookies")
+        chromium.open(address)  # the phone
+        assert chromium.run("return document.querySelector('img').naturalWidth") == 160
+        chromium.open(stage.server.url)
+        assert "token" in chromium.run("return document.body.textContent")
+    finally:
+        chromium.open("about:blank")
+        stage.close()
