@@ -112,6 +112,8 @@ class Demuxer:
             except av.FFmpegError as error:
                 reason = "was it unplugged?" if self._lent else _reason(error)
                 raise SourceLost(f"{self._name} stopped: {reason}") from error
+            except IndexError:  # PyAV 18 at the end, ours being flushed, where one more stream has turned up on the way
+                packet = None
             self._captured = time.monotonic()
             if packet is None:
                 break

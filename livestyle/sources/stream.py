@@ -28,6 +28,7 @@ LISTEN_SECONDS = 60.0  # a person has to start the publisher
 ACCEPT_SECONDS = 1  # one turn of waiting for a publisher; FFmpeg knows whole seconds only
 KEY_FRAME_SECONDS = 12.0  # a player that joins may wait this long for its first picture: OBS sends 250 frames a group
 FILE_OPEN_SECONDS = 60.0  # a disk that has to spin up, a network share
+METADATA_ERRORS = "replace"  # a title in another coding than UTF-8 is no reason to refuse a video
 LISTEN = "rtmp-listen"
 _PORTS = {"rtmp": 1935, "rtmps": 443, "rtsp": 554, "rtsps": 322}
 SCHEMES = ("rtmp", "rtmps", LISTEN, "http", "https", "rtsp", "rtsps")
@@ -129,10 +130,16 @@ class StreamSource:
         started = time.monotonic()
         try:
             if self._scheme == "":
-                return av.open(f"file:{self._spec}")  # "file:" because a path may hold a colon
+                # "file:" because a path may hold a colon
+                return av.open(f"file:{self._spec}", metadata_errors=METADATA_ERRORS)
             _reach(self._spec, self._scheme, self._name, min(REACH_SECONDS, self._open_seconds))
             options = _OPTIONS[self._scheme.removesuffix("s")]
-            return av.open(self._spec, options=options, timeout=(self._open_seconds, self._read_seconds))
+            return av.open(
+                self._spec,
+                options=options,
+                timeout=(self._open_seconds, self._read_seconds),
+                metadata_errors=METADATA_ERRORS,
+            )
         except av.FFmpegError as error:
             # A timeout comes as ExitError, over RTSP as InvalidDataError.
             timed_out = bool(self._scheme) and time.monotonic() - started > 0.9 * self._open_seconds
@@ -150,7 +157,7 @@ class StreamSource:
         started = time.monotonic()
         while not reader.stopping:
             try:
-                return av.open(url, options=options, timeout=timeout)
+                return av.open(url, options=options, timeout=timeout, metadata_errors=METADATA_ERRORS)
             except av.FFmpegError as error:
                 waited = time.monotonic() - started
                 taken = (

@@ -1,11 +1,13 @@
 """Fuzzes the page's server: ``python tests/fuzz/web_messages.py -atheris_runs=1000000`` (see harness.py).
 
-A real server, spoken to over its socket. The first byte chooses: 0 mod 4 is the body of a POST to /api/command on a
-connection that stays, 1 a text and 2 a binary message on a WebSocket that stays, 3 a connection of its own that gets
-the bytes as they are, 7 mod 8 the same to a server that asks for a token. The limits on rates are lifted. Nothing may
-be logged as an error, answered with 500, or hang up on a connection that stays.
+The first byte mod 32 chooses: 0 to 7 the rest is the body of a POST to /api/command, 8 to 15 a text and 16 to 23 a
+binary message on a WebSocket, handed to the server's application; 24, 25 and 26 the same over sockets that stay
+connected; 27 and up a connection of its own gets the bytes as they are, from 30 on of a server that asks for a token.
+The limits on rates are lifted. Nothing may be logged as an error, answered with 500, or hang up on a connection that
+stays.
 """
 
+import asyncio
 import contextlib
 import functools
 import http.client
@@ -18,6 +20,7 @@ from typing import Any
 
 import pytest
 from harness import Target, check_line, watch
+from starlette.requests import ClientDisconnect
 
 with watch(__name__):
     from livestyle.control import doors, guard
@@ -34,33 +37,86 @@ HANDSHAKE = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 PATIENCE = 60  # s, for machines that have much else to do; atheris has its own limit
+COMPLAINTS: list[str] = []  # what servers have logged
+POST = 0
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10  # RFC 6455, section 5.2
 
 
 def check(data: bytes) -> None:
-    rig = _rig()
-    kind, message = (data[0] % 4, data[1:]) if data else (0, b"")
-    if kind == 0:
-        rig.post(message)
-    elif kind == 3:
-        rig.send_raw(message, rig.locked.port if data[0] % 8 == 7 else rig.server.port)
+    kind, message = (data[0] % 32, data[1:]) if data else (0, b"")
+    way = kind // 8 if kind < 24 else kind - 24  # of POST, TEXT, BINARY
+    if way == TEXT:
+        message = message.decode("utf-8", "replace").encode()
+    if kind < 24:
+        _application().hand(message, way)
+    elif kind == 24:
+        _rig().post(message)
+    elif kind < 27:
+        _rig().tell(message, way)
     else:
-        rig.tell(message.decode("utf-8", "replace").encode() if kind == TEXT else message, kind)
-    assert not rig.complaints, rig.complaints
+        _rig().send_raw(message, kind >= 30)
+    assert not COMPLAINTS, COMPLAINTS
+
+
+class _Idle(WebServer):
+    """The server without its loop: what it would serve is called from here."""
+
+    async def _serve(self) -> None: ...
+
+
+class _Application:
+    """Hands requests to the application as uvicorn would (https://asgi.readthedocs.io/en/latest/specs/www.html)."""
+
+    def __init__(self) -> None:
+        self.server = make_server(_Idle)
+        self.loop = asyncio.new_event_loop()
+
+    def hand(self, message: bytes, way: int) -> None:
+        sent: list[dict[str, Any]] = []
+        self.loop.run_until_complete(self._hand(message, way, sent))
+        if way == POST:
+            check_answer(sent[0]["status"], b"".join(part["body"] for part in sent[1:]))
+            return
+        assert sent[0]["type"] == "websocket.accept"
+        texts = [part["text"] for part in sent[1:]]
+        ours = [json.loads(text).get("error", "") for text in texts]
+        assert any("'done'" in error for error in ours), texts
+        for error in filter(None, ours):
+            check_line(error)
+
+    async def _hand(self, message: bytes, way: int, sent: list[dict[str, Any]]) -> None:
+        key, done = "text" if way == TEXT else "bytes", b'{"command": "done"}'
+        news: list[dict[str, Any]] = [{"type": "websocket.connect"}]
+        news += [{"type": "websocket.receive", key: text.decode() if way == TEXT else text} for text in (message, done)]
+        news += [{"type": "websocket.disconnect", "code": 1000}]
+        if way == POST:
+            news = [{"type": "http.request", "body": message, "more_body": False}, {"type": "http.disconnect"}]
+        scope: dict[str, Any] = {
+            "type": "http" if way == POST else "websocket",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "POST",
+            "path": "/api/command" if way == POST else "/ws",
+            "query_string": b"",
+            "headers": [(b"host", b"localhost")],
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", self.server.port),
+        }
+
+        async def receive() -> dict[str, Any]:
+            return news.pop(0)
+
+        async def send(part: dict[str, Any]) -> None:
+            sent.append(part)
+
+        await self.server._app(scope, receive, send)  # type: ignore[arg-type]
 
 
 class _Rig:
     """The server, and the connections that stay."""
 
     def __init__(self) -> None:
-        board = ControlBoard(Controls(((STYLES[0], 1.0),)), STYLES)
-        preview = PreviewSink()
-        with pytest.MonkeyPatch.context() as patch:
-            for module, names in ((guard, ("RATE_OF_ONE", "RATE_OF_ALL")), (doors, ("NEW_OF_ONE", "NEW_OF_ALL"))):
-                for name in names:
-                    patch.setattr(module, name, (1e9, 1e9))
-            self.server = WebServer(board, preview, dict, port=0, thumbnails={"udnie": b"\x89PNG"})
-            self.locked = WebServer(board, preview, dict, port=0, access=Access("127.0.0.1", TOKEN))
+        self.server, self.locked = make_server(WebServer), make_server(WebServer, TOKEN)
         self.http = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=PATIENCE)
         self.socket = socket.create_connection(("127.0.0.1", self.server.port), PATIENCE)
         self.socket.sendall(HANDSHAKE)
@@ -69,9 +125,8 @@ class _Rig:
         while self.news.readline() != b"\r\n":
             pass
         self.count = 0
-        self.complaints: list[str] = []
         handler = logging.Handler(logging.ERROR)
-        handler.emit = lambda record: self.complaints.append(record.getMessage() + str(record.exc_info))  # type: ignore
+        handler.emit = complain  # type: ignore[method-assign]
         for name in ("uvicorn.error", "asyncio", "websockets.server"):
             logging.getLogger(name).addHandler(handler)
             logging.getLogger(name).setLevel(logging.ERROR)  # the server itself keeps quiet
@@ -84,12 +139,7 @@ class _Rig:
             self.http.close()
             self.http.request("POST", "/api/command", body)
             reply = self.http.getresponse()
-        answer = json.loads(reply.read())
-        assert reply.status in (200, 400, 413), reply.status
-        if reply.status == 200:
-            assert answer["styles"] == list(STYLES)
-        else:
-            check_line(answer["error"])
+        check_answer(reply.status, reply.read())
         if reply.status == 413:
             self.http.close()  # the rest of the body would be taken for the next request
 
@@ -115,7 +165,8 @@ class _Rig:
             (length,) = struct.unpack(*((">H", self.news.read(2)) if length == 126 else (">Q", self.news.read(8))))
         return dict(json.loads(self.news.read(length)))
 
-    def send_raw(self, data: bytes, port: int) -> None:
+    def send_raw(self, data: bytes, locked: bool) -> None:
+        port = self.locked.port if locked else self.server.port
         with (
             socket.create_connection(("127.0.0.1", port), PATIENCE) as client,
             contextlib.suppress(ConnectionError),  # a server that hangs up before it has read all resets the connection
@@ -132,6 +183,36 @@ class _Rig:
                 pass
 
 
+def complain(record: logging.LogRecord) -> None:
+    error = record.exc_info[1] if record.exc_info else None
+    if not isinstance(
+        error, ClientDisconnect
+    ):  # who leaves in the middle of a body ends its request, and the log of it
+        COMPLAINTS.append(f"{record.getMessage()} {error!r}")
+
+
+def check_answer(status: int, body: bytes) -> None:
+    answer = json.loads(body)
+    assert status in (200, 400, 413), status
+    if status == 200:
+        assert answer["styles"] == list(STYLES)
+    else:
+        check_line(answer["error"])
+
+
+def make_server(kind: type[WebServer], token: str = "") -> WebServer:
+    """A server without limits on rates."""
+    board = ControlBoard(Controls(((STYLES[0], 1.0),)), STYLES)
+    with pytest.MonkeyPatch.context() as patch:
+        for module, names in ((guard, ("RATE_OF_ONE", "RATE_OF_ALL")), (doors, ("NEW_OF_ONE", "NEW_OF_ALL"))):
+            for name in names:
+                patch.setattr(module, name, (1e9, 1e9))
+        thumbnails = {"udnie": b"\x89PNG"}
+        server = kind(board, PreviewSink(), dict, port=0, access=Access("127.0.0.1", token), thumbnails=thumbnails)
+        server._app.middleware_stack = server._app.build_middleware_stack()  # which reads the rates
+        return server
+
+
 def frame(message: bytes, kind: int) -> bytes:
     """One whole masked frame."""
     size = len(message)
@@ -144,28 +225,33 @@ def frame(message: bytes, kind: int) -> bytes:
 
 
 @functools.cache
+def _application() -> _Application:
+    return _Application()
+
+
+@functools.cache
 def _rig() -> _Rig:
     return _Rig()
 
 
 COMMANDS = (b'{"command": "style udnie"}', b'{"command": "region left=scream"}', b'{"command": 3}', b"[[]]", b"")
 ASKED = ("/", "/app.js", "/snapshot.png", "/thumbnails/udnie", "/api/state", "/api/commands", "/preview.mjpg?fps=3")
-POST = b"POST /api/command HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nContent-Length: 19\r\n\r\n"
+COMMAND = b"POST /api/command HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nContent-Length: 19\r\n\r\n"
 
 TARGET = Target(
     check,
     seeds=(
-        *(kind + text for kind in (b"\0", b"\1", b"\2") for text in COMMANDS),
-        *(b"\3GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode() for path in ASKED),
-        b"\3" + POST + b'{"command": "next"}',
-        b"\7GET /?token=%b HTTP/1.1\r\nHost: localhost\r\n\r\n" % TOKEN.encode(),
-        b"\7GET /api/state HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %b\r\n\r\n" % TOKEN.encode(),
-        b"\7GET /api/state HTTP/1.1\r\nHost: localhost\r\nCookie: livestyle-1=a; b\r\n\r\n",
-        b"\3" + HANDSHAKE + frame(COMMANDS[0], TEXT) + frame(b"\x03\xe8", CLOSE),
+        *(bytes([kind]) + text for kind in (0, 8, 16, 24, 25, 26) for text in COMMANDS),
+        *(b"\x1bGET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode() for path in ASKED),
+        b"\x1b" + COMMAND + b'{"command": "next"}',
+        b"\x1eGET /?token=%b HTTP/1.1\r\nHost: localhost\r\n\r\n" % TOKEN.encode(),
+        b"\x1eGET /api/state HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %b\r\n\r\n" % TOKEN.encode(),
+        b"\x1eGET /api/state HTTP/1.1\r\nHost: localhost\r\nCookie: livestyle-1=a; b\r\n\r\n",
+        b"\x1b" + HANDSHAKE + frame(COMMANDS[0], TEXT) + frame(b"\x03\xe8", CLOSE),
     ),
     found=(
-        *(kind + b'{"command": "next", "x": ' + b"[" * 2000 for kind in (b"\0", b"\1", b"\2")),
-        b"\3GET /preview.mjpg?fps=%b HTTP/1.1\r\nHost: localhost\r\n\r\n" % (b"9" * 4400),
+        *(bytes([kind]) + b'{"command": "next", "x": ' + b"[" * 2000 for kind in (0, 8, 16, 24, 25, 26)),
+        b"\x1bGET /preview.mjpg?fps=%b HTTP/1.1\r\nHost: localhost\r\n\r\n" % (b"9" * 4400),
     ),
     words=(
         *(b"[", b"{", b'"', b"\\u", b"\\ud800", b"null", b"1e999", b'"command"', b"..", b"%2e%2e/", b"%00", b"%ff"),
