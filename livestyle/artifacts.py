@@ -22,6 +22,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -34,13 +35,19 @@ from livestyle.errors import ModelError
 from livestyle.own_banks import OwnBanks, read_bank_facts
 
 FORMAT = 1  # of the manifest; raised when a reader of the old one could misread the new one
+DTYPES = ("F32", "F16")  # of a bank's tensors; numpy knows not all that safetensors do
 VARIANTS = ("int8", "int8_vnni", "int8_avx2")  # whole numbers for graphics cards, and for two kinds of processor
+
+
+# of a file, below the model's folder
+FileName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*\Z")]
+Count = Annotated[int, msgspec.Meta(ge=1, le=4096)]
 
 
 class GraphEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One ONNX file: its input names in order, its output name, its hash."""
 
-    file: str
+    file: FileName
     sha256: str
     inputs: tuple[str, ...]
     output: str
@@ -49,10 +56,10 @@ class GraphEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class BankEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One style: file, hash, the caption that people see, and a small JPEG of what it does."""
 
-    file: str
+    file: FileName
     sha256: str
     caption: str
-    thumbnail: str
+    thumbnail: FileName
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,14 +72,14 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     format: int
     profile: str
-    channels: int
-    stride: int
-    multiple: int
-    margin: int
+    channels: Count
+    stride: Count
+    multiple: Count
+    margin: Annotated[int, msgspec.Meta(ge=0, le=1024)]
     graphs: dict[str, GraphEntry]
-    autoencoder: str
+    autoencoder: FileName
     autoencoder_sha256: str
-    motion: str
+    motion: FileName
     motion_sha256: str
     banks: dict[str, BankEntry]
     training: dict[str, object]
@@ -186,10 +193,9 @@ class Model:
     def training_minutes(self, style: str) -> float | None:
         """What a style took to learn, in minutes: its share of the joint training, or its own. None when unknown."""
         if style in self.manifest.banks:
-            minutes: object = self.manifest.training.get("minutes")
-            return minutes / len(self.manifest.banks) if isinstance(minutes, (int, float)) else None
-        minutes = read_bank_facts(self.own.path(style), self.manifest.profile).get("minutes")
-        return None if minutes is None else float(minutes)
+            minutes = _read_minutes(self.manifest.training.get("minutes"))
+            return None if minutes is None else minutes / len(self.manifest.banks)
+        return _read_minutes(read_bank_facts(self.own.path(style), self.manifest.profile).get("minutes"))
 
     def read_kernel(self, style: str) -> Kernel:
         """The kernel of one style; the newest of an own one that is still learning.
@@ -302,11 +308,16 @@ def read_bank(path: Path, profile: str, channels: int) -> Kernel:
     read_bank_facts(path, profile)
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
+            kinds = {file.get_slice(name).get_dtype() for name in ("weight", "bias")}
+            if not kinds <= set(DTYPES):
+                raise ModelError(f"{path} holds numbers of another kind than {' and '.join(DTYPES)}")
             weight, bias = file.get_tensor("weight"), file.get_tensor("bias")
     except (OSError, safetensors.SafetensorError) as error:
         raise ModelError(f"{path} is not a style bank: {error}") from error
     if weight.shape != (channels, channels, 3, 3) or bias.shape != (channels,):
         raise ModelError(f"{path} holds kernels {weight.shape}, not {(channels, channels, 3, 3)}")
+    if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+        raise ModelError(f"{path} is damaged: some of its weights are no numbers")
     return Kernel(weight.astype(np.float32), bias.astype(np.float32))
 
 
@@ -334,13 +345,22 @@ def _read_manifest(path: Path) -> Manifest:
         manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except OSError as error:
         raise ModelError(f"no model in {path.parent}: {error.strerror}; reinstall livestyle") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise ModelError(f"{path} is damaged ({error}); reinstall livestyle") from error
     if manifest.format != FORMAT:
         raise ModelError(f"{path} has format {manifest.format}, this livestyle reads {FORMAT}: update livestyle")
     if not manifest.banks:
         raise ModelError(f"{path} lists no styles")
     return manifest
+
+
+def _read_minutes(value: object) -> float | None:
+    """A time that a header gives, as number or text; None where it gives none."""
+    try:
+        minutes = float(str(value))
+    except ValueError:
+        return None
+    return minutes if 0.0 <= minutes < float("inf") else None
 
 
 def _check_hash(path: Path, expected: str) -> None:

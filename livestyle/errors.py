@@ -14,9 +14,20 @@ LivestyleError
 The command line prints the message to stderr and exits with 1 (2 for ``ConfigError``).
 """
 
+import re
+
+# what breaks a line, steers a terminal or cannot be encoded; names of files and foreign programs' words may hold it
+_UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
 
 class LivestyleError(Exception):
-    """Something went wrong that the message explains to the user in one line."""
+    """Something went wrong that the message explains to the user in one line.
+
+    Characters that are no text are written as escapes, so that one line it is whatever ``text`` quotes.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(_UNSHOWN.sub(lambda found: ascii(found[0])[1:-1], text))
 
 
 class ConfigError(LivestyleError):

@@ -116,6 +116,8 @@ def read_cube(path: Path) -> Table:
     words = [line.split() for line in lines if line[0].isalpha()]
     nodes = _count_nodes({entry[0]: entry[1:] for entry in words}, path)
     rows = lines[len(words) :]
+    if not rows:  # numpy would warn
+        raise ModelError(f"{path} is a damaged colour look: it has no lines of three numbers")
     try:
         values = np.loadtxt(rows, np.float32, ndmin=2, comments=None)
     except ValueError as error:

@@ -1,5 +1,6 @@
 """Pictures on disk: any common format in, PNG, JPEG or WebP out, each written whole or not at all."""
 
+import contextlib
 import os
 import stat
 import struct
@@ -45,7 +46,7 @@ def is_picture(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(12)
     if cv2.haveImageReader(str(path)):
-        return not (head.startswith(b"GIF8") and cv2.imcount(str(path)) > 1)
+        return not (head.startswith(b"GIF8") and _count_pictures(path) > 1)
     if head[4:8] == b"ftyp" and head[8:] in _HEIC:
         raise ConfigError(f"{path} is a HEIC picture, which cannot be read here: save it as JPEG")
     return False
@@ -147,13 +148,26 @@ def write_picture(path: Path, pixels: Pixels) -> None:
         part.unlink(missing_ok=True)
 
 
+def _count_pictures(path: Path) -> int:
+    with _quiet():
+        return int(cv2.imcount(str(path)))
+
+
 def _decode(data: bytes, flags: int) -> NDArray[np.generic] | None:
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(0)  # OpenCV would tell the terminal what our one line says
     try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        with _quiet():
+            return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:  # larger than OpenCV's limit of 2^30 pixels
         return None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """OpenCV would tell the terminal what our one line says."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(0)
+    try:
+        yield
     finally:
         cv2.utils.logging.setLogLevel(level)
 

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 Fraction = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Weights = Annotated[
-    dict[str, Annotated[float, msgspec.Meta(gt=0.0, le=1e6)]], msgspec.Meta(min_length=1, max_length=100)
+    dict[str, Annotated[float, msgspec.Meta(ge=1e-30, le=1e6)]], msgspec.Meta(min_length=1, max_length=100)
 ]
 
 

@@ -1,6 +1,8 @@
 """The model folder: what is shipped is whole, and what is damaged is said in one line."""
 
+import json
 import shutil
+import struct
 from pathlib import Path
 
 import msgspec
@@ -76,6 +78,34 @@ def test_a_manifest_that_is_no_json(folder: Path) -> None:
         Model(folder)
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"multiple": 0},
+        {"stride": 0},
+        {"channels": -1},
+        {"margin": 10**9},
+        {"motion": "/dev/zero"},
+        {"motion": "../motion.safetensors"},
+        {"motion": "a\0"},
+        {"a\nb": 1},
+    ],
+)
+def test_a_manifest_with_facts_that_cannot_be_is_one_line(folder: Path, facts: dict[str, object]) -> None:
+    edit_manifest(folder, **facts)
+    with pytest.raises(ModelError, match="is damaged") as caught:
+        Model(folder)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_manifest_nested_without_end(folder: Path) -> None:
+    edit_manifest(folder, training="@")
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"@"', '{"a":' * 3000))
+    with pytest.raises(ModelError, match="is damaged"):
+        Model(folder)
+
+
 def test_a_manifest_of_a_later_format(folder: Path) -> None:
     edit_manifest(folder, format=999)
     with pytest.raises(ModelError, match="update livestyle"):
@@ -94,6 +124,35 @@ def test_a_bank_of_another_width(tmp_path: Path) -> None:
     write_bank(tmp_path / "x.safetensors", kernel, {"profile": "live"})
     with pytest.raises(ModelError, match="holds kernels"):
         read_bank(tmp_path / "x.safetensors", "live", 48)
+
+
+@pytest.mark.parametrize("kind", ["BF16", "I16", "BOOL", "F8_E4M3"])
+def test_a_bank_of_other_numbers(tmp_path: Path, kind: str) -> None:
+    size = 1 if kind in ("BOOL", "F8_E4M3") else 2
+    spans = {"weight": ([8, 8, 3, 3], [0, 576 * size]), "bias": ([8], [576 * size, 584 * size])}
+    head: dict[str, object] = {
+        name: {"dtype": kind, "shape": shape, "data_offsets": span} for name, (shape, span) in spans.items()
+    }
+    text = json.dumps({"__metadata__": {"profile": "live"}, **head}).encode()
+    (tmp_path / "x.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + bytes(584 * size))
+    with pytest.raises(ModelError, match="numbers of another kind than F32 and F16"):
+        read_bank(tmp_path / "x.safetensors", "live", 8)
+
+
+def test_a_bank_that_would_paint_nothing_but_holes(tmp_path: Path) -> None:
+    kernel = Kernel(np.zeros((8, 8, 3, 3), np.float32), np.full(8, np.nan, np.float32))
+    write_bank(tmp_path / "x.safetensors", kernel, {"profile": "live"})
+    with pytest.raises(ModelError, match="no numbers"):
+        read_bank(tmp_path / "x.safetensors", "live", 8)
+
+
+@pytest.mark.parametrize("minutes", ["soon", "nan", "-1", "1e999", ""])
+def test_a_bank_that_does_not_say_how_long_it_learned(folder: Path, tmp_path: Path, minutes: str) -> None:
+    model = Model(folder, tmp_path / "own")
+    facts = {"profile": "live", "autoencoder": model.manifest.autoencoder_sha256, "minutes": minutes}
+    write_bank(tmp_path / "own" / "mine.safetensors", model.read_kernel(model.styles[0]), facts)
+    assert "mine" in model.styles
+    assert model.training_minutes("mine") is None
 
 
 def test_a_bank_that_is_no_bank(tmp_path: Path) -> None:

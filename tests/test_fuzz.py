@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 FOLDER = Path(__file__).parent / "fuzz"
-PLAIN = ("toml_config", "command_lines", "ctl_messages", "web_messages")
-NATIVE: dict[str, int] = {}  # libraries that could take the process with them run in one of their own: so many inputs
+PLAIN = ("toml_config", "command_lines", "ctl_messages", "web_messages", "preset_files", "model_files", "cube_looks")
+# libraries that could take the process with them run in one of their own: so many inputs
+NATIVE = {"pictures_and_masks": 1000, "videos": 150}
 UNIX = sys.platform != "win32"
 
 pytestmark = pytest.mark.skipif(not UNIX, reason="the harness counts on Unix sockets and signals")

@@ -129,6 +129,7 @@ def replaced(old: str, new: str) -> bytes:
         replaced("LUT_3D_SIZE 2", "LUT_3D_SIZE two"),
         replaced("LUT_3D_SIZE 2", "LUT_3D_SIZE 3"),
         replaced("LUT_3D_SIZE 2", "DOMAIN_MAX 4 4 4\nLUT_3D_SIZE 2"),
+        b"LUT_3D_SIZE 2\n",
         replaced("0.20000", "nan"),
         replaced("0.20000", "0.2.0"),
         replaced("0.20000 ", ""),

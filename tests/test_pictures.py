@@ -69,7 +69,7 @@ def test_colours_come_back_as_rgb(tmp_path: Path, suffix: str) -> None:
     assert np.array_equal(read_picture(path), BLOCKS)
 
 
-def test_a_gif_is_a_picture_unless_it_moves(tmp_path: Path) -> None:
+def test_a_gif_is_a_picture_unless_it_moves(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     still, moving = tmp_path / "still.gif", tmp_path / "moving.gif"
     for path, count in ((still, 1), (moving, 3)):
         with av.open(str(path), "w") as container:
@@ -79,6 +79,11 @@ def test_a_gif_is_a_picture_unless_it_moves(tmp_path: Path) -> None:
                 frame = av.VideoFrame.from_ndarray(np.roll(BLOCKS, 8 * index, axis=1), format="rgb24")
                 container.mux(stream.encode(frame.reformat(format="rgb8")))
             container.mux(stream.encode(None))
+    still.write_bytes(still.read_bytes() + b"\x21")  # no byte that a GIF may go on with
+    cut = tmp_path / "cut.gif"
+    cut.write_bytes(still.read_bytes()[:20])
+    assert is_picture(cut)
+    assert capfd.readouterr().err == ""
     assert is_picture(still)
     assert np.abs(read_picture(still).astype(int) - BLOCKS).max() < 40  # 256 colours
     assert not is_picture(moving)

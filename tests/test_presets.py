@@ -119,6 +119,8 @@ def test_a_preset_by_hand_may_hold_a_part(presets: Presets):
         '{"mix": {}}',
         '{"mix": {"udnie": 0}}',
         '{"mix": {"udnie": NaN}}',
+        '{"mix": {"udnie": 1e-320, "scream": 1000000}}',
+        '{"a\\nb": 1}',
         '{"stopping": true}',
         '{"stop\\n\\u001b[2Jping": true}',
         '{"regions": [{"mask": "left"}]}',

@@ -14,6 +14,8 @@ from clips import ClipWriter, make_clip, number_of
 from livestyle.errors import SourceError, SourceLost
 from livestyle.media import AudioPacket, Frame
 from livestyle.sources import open_source
+from livestyle.sources.demux import Demuxer
+from livestyle.sources.reader import Picture
 from livestyle.sources.stream import StreamSource, public_name
 
 
@@ -135,6 +137,32 @@ def test_a_name_with_a_colon_is_a_file(tmp_path: Path, monkeypatch: pytest.Monke
     with open_source("http:odd name.mp4") as source:  # type: ignore[attr-defined]
         assert not source.info.live
         assert source.info.audio is None
+
+
+def test_a_title_in_another_coding_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    with av.open(str(clip), "w") as container:
+        container.metadata["title"] = "TITLE"
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
+        container.mux(stream.encode())
+    data = clip.read_bytes()
+    assert b"TITLE" in data
+    clip.write_bytes(data.replace(b"TITLE", "Tïtle".encode("latin-1")))
+    with StreamSource(str(clip)) as source:
+        assert len(read_all(source)[0]) == 1
+
+
+def test_a_caption_that_comes_late_does_not_end_a_live_stream_early(tmp_path: Path) -> None:
+    """FFmpeg makes one more stream for it, and PyAV stumbles over that at the end."""
+    clip = make_clip(tmp_path / "clip.flv", 5)
+    text = b"\2\0\x0aonTextData" + b"\3\0\4text\2\0\5hello\0\0\t"
+    tag = b"\x12" + len(text).to_bytes(3, "big") + bytes(7) + text
+    clip.write_bytes(clip.read_bytes() + tag + struct.pack(">I", len(tag)))
+    with av.open(str(clip), options={"fpsprobesize": "0"}) as container:
+        items = list(Demuxer(container, "clip", live=False))
+    assert sum(isinstance(item, Picture) for item in items) == 5
 
 
 def test_a_broken_middle_is_passed_over(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

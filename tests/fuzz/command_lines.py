@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 from harness import Target, check_line, refusal, watch
 
-with watch(__name__):
+with watch():
     from livestyle.control.state import describe_change, encode_json, read_state
     from livestyle.controls import COMMANDS, MOST_REGIONS, ControlBoard, Controls
     from livestyle.live.regions import Grid, RegionMap

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness import Target, check_line, refusal, watch
 
-with watch(__name__):
+with watch():
     from livestyle.control.ctl import CtlServer, send_command
     from livestyle.controls import ControlBoard, Controls
     from livestyle.errors import LivestyleError

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from harness import Target, refusal, watch
 
-with watch(__name__):
+with watch():
     from livestyle.looks import Looks, format_cube, read_cube
 
 

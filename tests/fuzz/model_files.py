@@ -15,7 +15,7 @@ from random import Random
 import numpy as np
 from harness import NUMBERS, Target, refusal, scramble, watch
 
-with watch(__name__):
+with watch():
     import safetensors.numpy
 
     from livestyle.artifacts import Manifest, Model
@@ -32,7 +32,7 @@ def check(data: bytes) -> None:
         ask(model.manifest)
         for style in model.styles:
             with refusal():
-                assert model.caption(style)
+                model.caption(style)
                 kernel = model.read_kernel(style)
                 assert kernel.weight.shape == (model.manifest.channels, model.manifest.channels, 3, 3)
                 assert kernel.weight.dtype == np.float32
@@ -155,7 +155,6 @@ TARGET = Target(
         MANIFEST.replace(b'"motion": "motion"', b'"motion": "a\\u0000"'),
         MANIFEST.replace(b'"file": "encode.onnx"', b'"file": "/dev/zero"'),
         MANIFEST.replace(b'"training": {"minutes": 40}', b'"training": {"minutes": ' + b"[" * 3000),
-        MANIFEST.replace(b'"caption": "A"', b'"caption": ""'),
         make_bank(WEIGHT, BIAS, minutes="soon"),
         make_bank(WEIGHT, BIAS, minutes="nan"),
         make_bank(WEIGHT * np.float32(np.nan), BIAS),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness import Target, refusal, watch
 
-with watch(__name__):
+with watch():
     from livestyle.config import read_config
     from livestyle.controls import find_name, parse_mix
     from livestyle.launch import plan_sinks

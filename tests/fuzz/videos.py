@@ -25,7 +25,7 @@ import av
 import numpy as np
 from harness import NUMBERS, Target, refusal, scramble, watch
 
-with watch(__name__):
+with watch():
     from livestyle.media import Frame
     from livestyle.sources.stream import StreamSource
 
@@ -262,10 +262,11 @@ def change_mp4(data: bytes, luck: Random) -> bytes:
 # ---- seeds
 
 
-def make_video(container: str, sound: bool = True, **options: str) -> bytes:
+def make_video(container: str, sound: bool = True, title: str = "", **options: str) -> bytes:
     """Six moving pictures of 64x48 and a tone."""
     file = io.BytesIO()
     with av.open(file, "w", format=container, options=options) as output:
+        output.metadata.update({"title": title} if title else {})
         video = output.add_stream("libx264", rate=25, options={"preset": "ultrafast", "threads": "1", "bf": "1"})
         video.width, video.height, video.pix_fmt, video.gop_size = 64, 48, "yuv420p", 3
         tone = output.add_stream("aac", rate=22_050) if sound else None
@@ -284,6 +285,13 @@ def make_video(container: str, sound: bool = True, **options: str) -> bytes:
     return file.getvalue()
 
 
+def add_caption(flv: bytes) -> bytes:
+    """A text for the screen at the end, for which FFmpeg makes one more stream."""
+    body = amf("onTextData") + amf_object(text="hello")
+    tag = b"\x12" + len(body).to_bytes(3, "big") + bytes(7) + body
+    return flv + tag + len(tag).to_bytes(4, "big")
+
+
 FLV, MP4 = make_video("flv"), make_video("mp4")
 
 TARGET = Target(
@@ -295,6 +303,10 @@ TARGET = Target(
         b"\0" + make_video("mp4", movflags="frag_keyframe+empty_moov"),
         *(bytes([HTTP]) + video for video in (FLV, MP4)),
         bytes([RTMP]) + FLV,
+    ),
+    found=(
+        *(b"\0" + make_video(kind, title="TITLE").replace(b"TITLE", b"T\xeftle") for kind in ("flv", "mp4")),
+        *(bytes([kind]) + add_caption(FLV) for kind in (HTTP, RTMP)),
     ),
     mutate=change,
     longest=3 * len(MP4),

@@ -1,10 +1,9 @@
 """Fuzzes the page's server: ``python tests/fuzz/web_messages.py -atheris_runs=1000000`` (see harness.py).
 
 The first byte mod 32 chooses: 0 to 7 the rest is the body of a POST to /api/command, 8 to 15 a text and 16 to 23 a
-binary message on a WebSocket, handed to the server's application; 24, 25 and 26 the same over sockets that stay
-connected; 27 and up a connection of its own gets the bytes as they are, from 30 on of a server that asks for a token.
-The limits on rates are lifted. Nothing may be logged as an error, answered with 500, or hang up on a connection that
-stays.
+binary message on a WebSocket, handed to the server's application; 24, 25 and 26 the same over a socket; 27 and up the
+bytes as they are over a socket, from 30 on to a server that asks for a token. The limits on rates are lifted. Nothing
+may be logged as an error, or answered with 500.
 """
 
 import asyncio
@@ -16,13 +15,13 @@ import logging
 import os
 import socket
 import struct
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from harness import Target, check_line, watch
 from starlette.requests import ClientDisconnect
 
-with watch(__name__):
+with watch():
     from livestyle.control import doors, guard
     from livestyle.control.access import Access
     from livestyle.control.guard import MESSAGE_LIMIT
@@ -113,18 +112,10 @@ class _Application:
 
 
 class _Rig:
-    """The server, and the connections that stay."""
+    """The real server, with and without a token, and its clients."""
 
     def __init__(self) -> None:
         self.server, self.locked = make_server(WebServer), make_server(WebServer, TOKEN)
-        self.http = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=PATIENCE)
-        self.socket = socket.create_connection(("127.0.0.1", self.server.port), PATIENCE)
-        self.socket.sendall(HANDSHAKE)
-        self.news = self.socket.makefile("rb")
-        assert b"101" in self.news.readline()
-        while self.news.readline() != b"\r\n":
-            pass
-        self.count = 0
         handler = logging.Handler(logging.ERROR)
         handler.emit = complain  # type: ignore[method-assign]
         for name in ("uvicorn.error", "asyncio", "websockets.server"):
@@ -132,38 +123,28 @@ class _Rig:
             logging.getLogger(name).setLevel(logging.ERROR)  # the server itself keeps quiet
 
     def post(self, body: bytes) -> None:
-        try:
-            self.http.request("POST", "/api/command", body)
-            reply = self.http.getresponse()
-        except ConnectionError:  # the server closes what has been quiet for 5 s; a new connection has to serve
-            self.http.close()
-            self.http.request("POST", "/api/command", body)
-            reply = self.http.getresponse()
-        check_answer(reply.status, reply.read())
-        if reply.status == 413:
-            self.http.close()  # the rest of the body would be taken for the next request
+        client = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=PATIENCE)
+        with contextlib.closing(client):
+            client.request("POST", "/api/command", body)
+            reply = client.getresponse()
+            check_answer(reply.status, reply.read())
 
     def tell(self, message: bytes, kind: int) -> None:
         """Send it and a wrong command of our own, whose error comes when the first has been dealt with."""
-        self.count += 1
-        ours = f"done{self.count}"
-        self.socket.sendall(frame(message[:MESSAGE_LIMIT], kind) + frame(json.dumps({"command": ours}).encode(), TEXT))
-        while True:
-            error = self.receive().get("error", "")
-            if ours in error:
-                return
-            if error:
-                check_line(error)
-
-    def receive(self) -> dict[str, Any]:
-        head, length = self.news.read(2)
-        while head == 0x80 | PING:
-            self.socket.sendall(frame(self.news.read(length), PONG))
-            head, length = self.news.read(2)
-        assert head == 0x80 | TEXT, f"hung up: {head:x} {self.news.read(length)!r}"
-        if length >= 126:
-            (length,) = struct.unpack(*((">H", self.news.read(2)) if length == 126 else (">Q", self.news.read(8))))
-        return dict(json.loads(self.news.read(length)))
+        with (
+            socket.create_connection(("127.0.0.1", self.server.port), PATIENCE) as client,
+            client.makefile("rb") as news,
+        ):
+            client.sendall(HANDSHAKE)
+            assert b"101" in news.readline()
+            while news.readline() != b"\r\n":
+                pass
+            client.sendall(frame(message[:MESSAGE_LIMIT], kind) + frame(b'{"command": "done"}', TEXT))
+            error = ""
+            while "'done'" not in error:
+                error = receive(client, news).get("error", "")
+                if error:
+                    check_line(error)
 
     def send_raw(self, data: bytes, locked: bool) -> None:
         port = self.locked.port if locked else self.server.port
@@ -183,11 +164,21 @@ class _Rig:
                 pass
 
 
+def receive(client: socket.socket, news: BinaryIO) -> dict[str, Any]:
+    """The next text frame; a ping on the way is answered."""
+    head, length = news.read(2)
+    while head == 0x80 | PING:
+        client.sendall(frame(news.read(length), PONG))
+        head, length = news.read(2)
+    assert head == 0x80 | TEXT, f"hung up: {head:x} {news.read(length)!r}"
+    if length >= 126:
+        (length,) = struct.unpack(*((">H", news.read(2)) if length == 126 else (">Q", news.read(8))))
+    return dict(json.loads(news.read(length)))
+
+
 def complain(record: logging.LogRecord) -> None:
     error = record.exc_info[1] if record.exc_info else None
-    if not isinstance(
-        error, ClientDisconnect
-    ):  # who leaves in the middle of a body ends its request, and the log of it
+    if not isinstance(error, ClientDisconnect):  # one who leaves in the middle of a body
         COMPLAINTS.append(f"{record.getMessage()} {error!r}")
 
 
