@@ -13,17 +13,17 @@ from harness import Target, check_line, refusal, watch
 with watch():
     from livestyle.control.state import describe_change, encode_json, read_state
     from livestyle.controls import COMMANDS, MOST_REGIONS, ControlBoard, Controls
-    from livestyle.live.regions import Grid, RegionMap
+    from livestyle.live.regions import Grid, Moment, RegionMap
     from livestyle.media import Frame
 
 STYLES = ("starry_night", "udnie", "scream", "great_wave")
-FRAME = Frame(np.zeros((36, 64, 3), np.uint8), 0, 0, Fraction(1, 30), 0.0)
+MOMENT = Moment(Frame(np.zeros((36, 64, 3), np.uint8), 0, 0, Fraction(1, 30), 0.0), Grid(20, 13, 4, 8))
 MASK = np.linspace(0, 1, 20, dtype=np.float32).reshape(4, 5)
 
 
 def check(data: bytes) -> None:
     board = ControlBoard(Controls(((STYLES[0], 1.0),)), STYLES, ("face.png",), lambda: ("warm", "cold"))
-    painting = RegionMap({"face.png": lambda frame: MASK})
+    painting = RegionMap({"face.png": lambda moment: MASK})
     for line in data.decode("utf-8", "surrogateescape").split("\n")[:40]:
         before = board.controls
         with refusal():
@@ -32,7 +32,7 @@ def check(data: bytes) -> None:
                 check_line(news)
         check_promises(board.controls)
         encode_json(read_state(board, dict))
-    for layer in painting.split(board.controls, FRAME, Grid(20, 13, 4, 8)):
+    for layer in painting.split(board.controls, MOMENT):
         assert layer.cover is None or (layer.cover.min() >= 0 and layer.cover.max() <= 1)
 
 

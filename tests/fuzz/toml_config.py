@@ -34,7 +34,7 @@ def check(data: bytes) -> None:
             file.write_bytes(data)
             config = read_config(file, {})
         plan_sinks(config.sinks, _preview())
-        read_regions(config.regions, STYLES)
+        read_regions(config.regions, STYLES, {})
         parse_mix(config.style or STYLES[0], STYLES)
 
 
