@@ -138,14 +138,15 @@ def test_a_point_is_dragged_among_three_styles(page: Browser, stage: Stage) -> N
     assert page.run("return document.getElementById('pad').hidden")  # two have a slider
     page.click("[data-style=scream]")
     page.wait("return !document.getElementById('pad').hidden")
-    corner = page.run(
-        "const c = [...document.querySelectorAll('.corner')].find((e) => e.textContent === 'Scream');"
-        "return [parseFloat(c.style.left) / 100, parseFloat(c.style.top) / 100]"
+    corners = page.run(
+        "return Object.fromEntries([...document.querySelectorAll('.corner')].map((e) => [e.textContent,"
+        " [parseFloat(e.style.left) / 100, parseFloat(e.style.top) / 100]]))"
     )
-    drag_on(page, "#pad", (0.5, 0.5), (corner[0], corner[1]))
+    corner, middle = tuple(corners["Scream"]), tuple(np.mean(list(corners.values()), axis=0))
+    drag_on(page, "#pad", middle, corner)
     wait_for(lambda: dict(stage.board.controls.mix).get("scream", 0) > 0.97, "the corner is not its style")
     assert len(stage.board.controls.mix) == 3
-    drag_on(page, "#pad", (corner[0], corner[1]), (0.5, 0.5))
+    drag_on(page, "#pad", corner, middle)
     wait_for(lambda: np.allclose([weight for _, weight in stage.board.controls.mix], 1 / 3, atol=0.02), "no middle")
     page.type(ARROW_RIGHT * 3, ".point")
     wait_for(lambda: max(weight for _, weight in stage.board.controls.mix) > 0.36, "the arrows do not move the point")

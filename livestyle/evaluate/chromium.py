@@ -1,5 +1,6 @@
 """A headless Chromium steered over the DevTools protocol (https://chromedevtools.github.io/devtools-protocol/)."""
 
+import contextlib
 import itertools
 import json
 import re
@@ -28,19 +29,26 @@ class Chromium:
         if program is None:
             raise BackendUnavailable("the page is measured in Chromium: install chromium")
         self._numbers = itertools.count(1)
-        self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        self._process = subprocess.Popen(
-            [program, *SWITCHES, "--remote-debugging-port=0", f"--user-data-dir={self._profile.name}", "about:blank"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        port = self._read_port()
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=PATIENCE) as answer:
-            target = next(entry for entry in json.load(answer) if entry["type"] == "page")
-        self._link = connect(target["webSocketDebuggerUrl"], max_size=None, open_timeout=PATIENCE)
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
-        self.call("Page.navigate", url=url)
+        with contextlib.ExitStack() as stack:
+            profile = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+            self._process = stack.enter_context(
+                subprocess.Popen(
+                    [program, *SWITCHES, "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"],
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            stack.callback(self._process.terminate)
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._read_port()}/json/list", timeout=PATIENCE) as answer:
+                target = next(entry for entry in json.load(answer) if entry["type"] == "page")
+            link = connect(target["webSocketDebuggerUrl"], max_size=None, open_timeout=PATIENCE)
+            self._link = stack.enter_context(link)
+            self.call(
+                "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+            )
+            self.call("Page.navigate", url=url)
+            self._stack = stack.pop_all()
 
     def _read_port(self) -> str:
         assert self._process.stderr is not None
@@ -80,13 +88,8 @@ class Chromium:
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def close(self) -> None:
-        """End the browser."""
-        self._link.close()
-        self._process.terminate()
-        self._process.wait(PATIENCE)
-        assert self._process.stderr is not None
-        self._process.stderr.close()
-        self._profile.cleanup()
+        """End the browser. May be called twice."""
+        self._stack.close()
 
     def __enter__(self) -> "Chromium":
         return self

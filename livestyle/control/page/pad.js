@@ -80,7 +80,10 @@ export class Pad {
 
   build(names, thumbnails) {
     this.names = names;
-    this.corners = names.map((_, index) => corner(index, names.length));
+    const corners = names.map((_, index) => corner(index, names.length));
+    const heights = corners.map(([, y]) => y);
+    const middle = (Math.min(...heights) + Math.max(...heights)) / 2; // of a triangle: not where its circle's is
+    this.corners = corners.map(([x, y]) => [x, y - middle]);
     this.svg.firstElementChild.setAttribute("points", this.corners.map((at) => at.join(",")).join(" "));
     this.marks.replaceChildren(...names.map((name, index) => {
       const mark = document.createElement("span");

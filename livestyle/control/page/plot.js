@@ -18,8 +18,12 @@ export class Plot {
     const now = performance.now();
     const stages = Object.entries(report.stages_ms ?? {}).filter(([name]) => !TOTALS.test(name));
     for (const [name] of stages) if (!this.names.includes(name)) this.names.push(name);
-    const fps = this.last && now > this.last.now ? ((report.frames_out - this.last.frames) * 1000) / (now - this.last.now) : 0;
-    if (!this.last || now - this.last.now > 900) this.last = { now, frames: report.frames_out, fps };
+    if (!this.last) { // nothing to count from yet
+      this.last = { now, frames: report.frames_out, fps: report.fps };
+      return;
+    }
+    const fps = now > this.last.now ? ((report.frames_out - this.last.frames) * 1000) / (now - this.last.now) : 0;
+    if (now - this.last.now > 900) this.last = { now, frames: report.frames_out, fps };
     this.samples.push({ fps: this.last.fps, stages: Object.fromEntries(stages.map(([name, time]) => [name, time.p50 ?? 0])) });
     if (this.samples.length > KEPT) this.samples.shift();
   }
