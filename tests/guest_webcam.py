@@ -21,7 +21,7 @@ from guest import (
 from livestyle import v4l2
 from livestyle.errors import SourceError, SourceLost
 from livestyle.media import Frame
-from livestyle.sources.camera import first_camera, list_cameras
+from livestyle.sources.camera import describe_cameras, first_camera, list_cameras
 
 
 @case
@@ -34,6 +34,9 @@ def webcam_is_listed_with_its_modes() -> str:
     found = {(mode.format, mode.width, mode.height) for mode in modes}
     assert {("YUYV", 320, 180), ("YUYV", 1280, 720), ("NV12", 640, 480)} <= found, sorted(found)
     assert max(mode.fps for mode in modes) >= 30
+    described = next(row for row in describe_cameras() if row[0] == "camera:0")
+    assert described[1], described
+    assert described[2].startswith("vivid: YUYV "), described
     return f"{len(modes)} modes, {modes[0]}"
 
 

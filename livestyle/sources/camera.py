@@ -56,6 +56,31 @@ def list_cameras() -> list[Camera]:
     ]
 
 
+def describe_cameras() -> list[tuple[str, bool, str]]:
+    """(spec, usable, what it gives or what to do) of each camera, for `livestyle doctor`; none where not Linux."""
+    return [_describe(camera) for camera in list_cameras()]
+
+
+def _describe(camera: Camera) -> tuple[str, bool, str]:
+    spec = f"camera:{camera.index}"
+    try:
+        device = os.open(v4l2.DEVICES / f"video{camera.index}", os.O_RDWR | os.O_NONBLOCK)
+    except OSError as error:
+        return spec, False, _explain(error.errno, camera.index)
+    try:
+        modes = v4l2.list_modes(device)
+    finally:
+        os.close(device)
+    largest: dict[str, v4l2.Mode] = {}
+    for mode in modes:
+        other = largest.setdefault(mode.format, mode)
+        if (mode.width * mode.height, mode.fps) > (other.width * other.height, other.fps):
+            largest[mode.format] = mode
+    formats = [f"{mode.format} {mode.width}x{mode.height}@{mode.fps:g}" for mode in largest.values()]
+    known = [text for text in formats if text[:4] in FORMATS] or formats
+    return spec, True, f"{camera.name}: {', '.join(known) or 'formats not listed'}"
+
+
 def first_camera() -> int:
     """Index of the first camera that is not a virtual one. Raises `SourceError` when Linux knows of none."""
     if sys.platform != "linux":
