@@ -97,12 +97,10 @@ class Brush:
 class Styling:
     """Runs a `Brush` over an inlet. ``limit`` ends a processed file after so many frames.
 
-    <<<<<<< HEAD
-        ``watch`` is given each new source frame right before its painting goes to the outlets; it must not block.
-    =======
-        While nobody looks at any sink, live video rests: one frame in `REST` seconds is painted, and the next one as soon
-        as somebody looks. With a ``limit``, which is for measuring, it never rests.
-    >>>>>>> 7a5bc85 (virtual camera: written to directly, so that a restart under exclusive_caps works; painting rests while nobody looks; both cameras tested on a real kernel in QEMU)
+    ``watch`` is given each new source frame right before its painting goes to the outlets; it must not block.
+
+    While nobody looks at any sink, live video rests: one frame in `REST` seconds is painted, and the next one as soon
+    as somebody looks. With a ``limit``, which is for measuring, it never rests.
     """
 
     def __init__(
