@@ -11,7 +11,6 @@ import numpy as np
 from av.error import FFmpegError
 
 from livestyle.errors import SinkError
-from livestyle.live.priority import lower_priority
 from livestyle.media import Frame, Pixels, StreamInfo
 from livestyle.sinks.encode import add_h264, to_video_frame
 from livestyle.sinks.web import PreviewSink
@@ -25,12 +24,11 @@ OPTIONS = {"preset": "ultrafast", "crf": "23", "bf": "0", "threads": "1"}
 
 
 def record_clip(preview: PreviewSink, stop: threading.Event, seconds: float = SECONDS) -> bytes:
-    """``seconds`` from now of what ``preview`` shows, as an MP4 file, on the calling thread, whose priority it lowers.
+    """``seconds`` from now of what ``preview`` shows, as an MP4 file; encodes on the calling thread.
 
     At most `FPS` frames a second and `LONGEST` pixels wide or high. Raises `SinkError` when there is no picture, and
     when ``stop`` is set meanwhile.
     """
-    lower_priority()
     newest = preview.wait_newer(0, PATIENCE)
     if newest is None:
         raise SinkError("there is no picture to record yet")

@@ -1,7 +1,9 @@
 """The wall: every style on the current source frame, small, painted only while somebody looks.
 
-A round takes one encode, then a bank and a decode for each style, spread over the time of the round on a thread of low
-priority: at 192×108 some 2 ms a style, a tenth of one core. The main stream's stylizer knows nothing of it.
+A round takes one encode, then a bank and a decode for each style, spread over the time of the round: at 192×108 some
+2 ms a style, a tenth of one core. Its thread has the stream's own priority: with a lower one, other programs stop it
+while it holds the interpreter's lock, and the stream with it (measured on a busy computer: 3 of 30 frames a second).
+The main stream's stylizer knows nothing of the wall.
 """
 
 import logging
@@ -15,7 +17,6 @@ import numpy as np
 from livestyle.artifacts import Model
 from livestyle.controls import ControlBoard, Controls
 from livestyle.errors import LivestyleError
-from livestyle.live.priority import lower_priority
 from livestyle.live.stylizer import Stylizer
 from livestyle.media import Frame, Pixels
 from livestyle.sinks.web import PreviewSink
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 
 COLUMNS = 4  # tiles side by side; the page cuts the sheet by the same number
 TILE = 192  # pixels, the longer side of a tile
-ROUND = 0.3  # s, from one sheet to the next
+ROUND = 0.4  # s, from one sheet to the next
 BREATH = 0.1  # s between two graphs that are compiled beside the running stream
 ATTENTION = 1.0  # s after the last request during which the wall counts as looked at
 GLANCE = 0.1  # s between two looks at a source that gives nothing new
@@ -97,7 +98,8 @@ class Wall:
         begun = time.monotonic()
         styles = self._board.styles
         width, height = tile_size(source.pixels.shape[1], source.pixels.shape[0])
-        self._compile(stylizer, width, height)
+        for _ in stylizer.compile(width, height):
+            self._rest(BREATH)
         shrunk = cv2.resize(source.pixels, (width, height), interpolation=cv2.INTER_AREA)
         small = replace(source, pixels=np.asarray(shrunk, np.uint8))
         sheet = np.zeros((-(-len(styles) // COLUMNS) * height, COLUMNS * width, 3), np.uint8)
@@ -109,12 +111,6 @@ class Wall:
             if self._rest(begun + ROUND * (number + 1) / len(styles) - time.monotonic()):
                 return None
         return sheet
-
-    def _compile(self, stylizer: Stylizer, width: int, height: int) -> None:
-        """Once for a size, at the stream's own priority: OpenVINO starts threads here that all share."""
-        compiled = [self._rest(BREATH) for _ in stylizer.compile(width, height)]
-        if compiled:
-            lower_priority()
 
     def _wait_asked(self) -> bool:
         """Wait until somebody looks; False when closed."""
