@@ -15,7 +15,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 FOLDER = Path(__file__).parent / "fuzz"
-PLAIN = ("toml_config", "command_lines", "ctl_messages", "web_messages", "preset_files", "model_files", "cube_looks")
+PLAIN = (
+    "toml_config",
+    "command_lines",
+    "ctl_messages",
+    "web_messages",
+    "preset_files",
+    "model_files",
+    "cube_looks",
+    "painted_masks",
+)
 # libraries that could take the process with them run in one of their own: so many inputs
 NATIVE = {"pictures_and_masks": 1000, "videos": 150}
 UNIX = sys.platform != "win32"

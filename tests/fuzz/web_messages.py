@@ -2,8 +2,8 @@
 
 The first byte mod 32 chooses: 0 to 7 the rest is the body of a POST to /api/command, 8 to 15 a text and 16 to 23 a
 binary message on a WebSocket, handed to the server's application; 24, 25 and 26 the same over a socket; 27 and up the
-bytes as they are over a socket, from 30 on to a server that asks for a token. The limits on rates are lifted. Nothing
-may be logged as an error, or answered with 500.
+bytes as they are over a socket, 29 to a kiosk's server, from 30 on to one that asks for a token. The limits on rates
+are lifted. Nothing may be logged as an error, or answered with 500.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import logging
 import os
 import socket
 import struct
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import pytest
 from harness import Target, check_line, watch
@@ -25,11 +25,14 @@ with watch():
     from livestyle.control import doors, guard
     from livestyle.control.access import Access
     from livestyle.control.guard import MESSAGE_LIMIT
+    from livestyle.control.kiosk import Kiosk
+    from livestyle.control.parts import PREVIEW_ALONE, PageParts
     from livestyle.control.web import WebServer
     from livestyle.controls import ControlBoard, Controls
     from livestyle.sinks.web import PreviewSink
 
 STYLES = ("starry_night", "udnie", "scream")
+Server = TypeVar("Server", bound=WebServer)
 TOKEN = "0123456789abcdefghijkl"
 HANDSHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -46,60 +49,65 @@ def check(data: bytes) -> None:
     way = kind // 8 if kind < 24 else kind - 24  # of POST, TEXT, BINARY
     if way == TEXT:
         message = message.decode("utf-8", "replace").encode()
-    if kind < 24:
-        _application().hand(message, way)
+    if kind < 8:
+        check_answer(*_application().post("/api/command", b"", message))
+    elif kind < 24:
+        errors = [json.loads(text).get("error", "") for text in _application().tell(message, way)]
+        assert any("'done'" in error for error in errors), errors
+        for error in filter(None, errors):
+            check_line(error)
     elif kind == 24:
         _rig().post(message)
     elif kind < 27:
         _rig().tell(message, way)
     else:
-        _rig().send_raw(message, kind >= 30)
+        _rig().send_raw(message, kind)
     assert not COMPLAINTS, COMPLAINTS
 
 
-class _Idle(WebServer):
+class IdleServer(WebServer):
     """The server without its loop: what it would serve is called from here."""
 
     async def _serve(self) -> None: ...
 
 
-class _Application:
-    """Hands requests to the application as uvicorn would (https://asgi.readthedocs.io/en/latest/specs/www.html)."""
+class Application:
+    """Hands requests to a server's application as uvicorn would (https://asgi.readthedocs.io/en/latest/specs)."""
 
-    def __init__(self) -> None:
-        self.server = make_server(_Idle)
-        self.loop = asyncio.new_event_loop()
+    def __init__(self, server: IdleServer) -> None:
+        self._server = server
+        self._loop = asyncio.new_event_loop()
 
-    def hand(self, message: bytes, way: int) -> None:
-        sent: list[dict[str, Any]] = []
-        self.loop.run_until_complete(self._hand(message, way, sent))
-        if way == POST:
-            check_answer(sent[0]["status"], b"".join(part["body"] for part in sent[1:]))
-            return
-        assert sent[0]["type"] == "websocket.accept"
-        texts = [part["text"] for part in sent[1:]]
-        ours = [json.loads(text).get("error", "") for text in texts]
-        assert any("'done'" in error for error in ours), texts
-        for error in filter(None, ours):
-            check_line(error)
+    def post(self, path: str, query: bytes, body: bytes) -> tuple[int, bytes]:
+        """Status and body of the answer."""
+        news = [{"type": "http.request", "body": body, "more_body": False}, {"type": "http.disconnect"}]
+        sent = self._call("http", path, query, news)
+        return sent[0]["status"], b"".join(part["body"] for part in sent[1:])
 
-    async def _hand(self, message: bytes, way: int, sent: list[dict[str, Any]]) -> None:
-        key, done = "text" if way == TEXT else "bytes", b'{"command": "done"}'
+    def tell(self, message: bytes, kind: int) -> list[str]:
+        """What the WebSocket says to ``message`` and a wrong command of our own after it."""
+        key, done = "text" if kind == TEXT else "bytes", b'{"command": "done"}'
         news: list[dict[str, Any]] = [{"type": "websocket.connect"}]
-        news += [{"type": "websocket.receive", key: text.decode() if way == TEXT else text} for text in (message, done)]
+        news += [
+            {"type": "websocket.receive", key: text.decode() if kind == TEXT else text} for text in (message, done)
+        ]
         news += [{"type": "websocket.disconnect", "code": 1000}]
-        if way == POST:
-            news = [{"type": "http.request", "body": message, "more_body": False}, {"type": "http.disconnect"}]
+        sent = self._call("websocket", "/ws", b"", news)
+        assert sent[0]["type"] == "websocket.accept"
+        return [part["text"] for part in sent[1:]]
+
+    def _call(self, kind: str, path: str, query: bytes, news: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        sent: list[dict[str, Any]] = []
         scope: dict[str, Any] = {
-            "type": "http" if way == POST else "websocket",
+            "type": kind,
             "asgi": {"version": "3.0"},
             "http_version": "1.1",
             "method": "POST",
-            "path": "/api/command" if way == POST else "/ws",
-            "query_string": b"",
+            "path": path,
+            "query_string": query,
             "headers": [(b"host", b"localhost")],
             "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", self.server.port),
+            "server": ("127.0.0.1", self._server.port),
         }
 
         async def receive() -> dict[str, Any]:
@@ -108,7 +116,8 @@ class _Application:
         async def send(part: dict[str, Any]) -> None:
             sent.append(part)
 
-        await self.server._app(scope, receive, send)  # type: ignore[arg-type]
+        self._loop.run_until_complete(self._server._app(scope, receive, send))  # type: ignore[arg-type]
+        return sent
 
 
 class _Rig:
@@ -116,6 +125,7 @@ class _Rig:
 
     def __init__(self) -> None:
         self.server, self.locked = make_server(WebServer), make_server(WebServer, TOKEN)
+        self.kiosk = make_server(WebServer, kiosk=True)
         handler = logging.Handler(logging.ERROR)
         handler.emit = complain  # type: ignore[method-assign]
         for name in ("uvicorn.error", "asyncio", "websockets.server"):
@@ -146,8 +156,8 @@ class _Rig:
                 if error:
                     check_line(error)
 
-    def send_raw(self, data: bytes, locked: bool) -> None:
-        port = self.locked.port if locked else self.server.port
+    def send_raw(self, data: bytes, kind: int) -> None:
+        port = {29: self.kiosk, 30: self.locked, 31: self.locked}.get(kind, self.server).port
         with (
             socket.create_connection(("127.0.0.1", port), PATIENCE) as client,
             contextlib.suppress(ConnectionError),  # a server that hangs up before it has read all resets the connection
@@ -191,7 +201,7 @@ def check_answer(status: int, body: bytes) -> None:
         check_line(answer["error"])
 
 
-def make_server(kind: type[WebServer], token: str = "") -> WebServer:
+def make_server(kind: type[Server], token: str = "", kiosk: bool = False, parts: PageParts = PREVIEW_ALONE) -> Server:
     """A server without limits on rates."""
     board = ControlBoard(Controls(((STYLES[0], 1.0),)), STYLES)
     with pytest.MonkeyPatch.context() as patch:
@@ -199,7 +209,16 @@ def make_server(kind: type[WebServer], token: str = "") -> WebServer:
             for name in names:
                 patch.setattr(module, name, (1e9, 1e9))
         thumbnails = {"udnie": b"\x89PNG"}
-        server = kind(board, PreviewSink(), dict, port=0, access=Access("127.0.0.1", token), thumbnails=thumbnails)
+        server = kind(
+            board,
+            PreviewSink(),
+            dict,
+            port=0,
+            access=Access("127.0.0.1", token),
+            thumbnails=thumbnails,
+            kiosk=Kiosk(board, idle=60, pin="123456") if kiosk else None,
+            parts=parts,
+        )
         server._app.middleware_stack = server._app.build_middleware_stack()  # which reads the rates
         return server
 
@@ -216,8 +235,8 @@ def frame(message: bytes, kind: int) -> bytes:
 
 
 @functools.cache
-def _application() -> _Application:
-    return _Application()
+def _application() -> Application:
+    return Application(make_server(IdleServer))
 
 
 @functools.cache
@@ -235,6 +254,13 @@ TARGET = Target(
         *(bytes([kind]) + text for kind in (0, 8, 16, 24, 25, 26) for text in COMMANDS),
         *(b"\x1bGET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode() for path in ASKED),
         b"\x1b" + COMMAND + b'{"command": "next"}',
+        b"\x1bPOST /api/pictures HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"\x1bPOST /api/command/style/udnie?token=x HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"\x1bGET /shots/a/qr.svg HTTP/1.1\r\nHost: localhost\r\nRange: bytes=0-1\r\n\r\n",
+        b"\x1b" + HANDSHAKE.replace(b"/ws", b"/pictures/painted") + frame(b"drawn", TEXT),
+        b"\x1dPOST /api/kiosk/unlock HTTP/1.1\r\nHost: localhost\r\nContent-Length: 17\r\n\r\n" + b'{"pin": "123456"}',
+        b"\x1dPOST /api/kiosk/begin HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
+        b"\x1dGET /settings HTTP/1.1\r\nHost: localhost\r\nCookie: livestyle-operator-1=a\r\n\r\n",
         b"\x1eGET /?token=%b HTTP/1.1\r\nHost: localhost\r\n\r\n" % TOKEN.encode(),
         b"\x1eGET /api/state HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %b\r\n\r\n" % TOKEN.encode(),
         b"\x1eGET /api/state HTTP/1.1\r\nHost: localhost\r\nCookie: livestyle-1=a; b\r\n\r\n",
