@@ -190,9 +190,11 @@ def audience_is_known() -> str:
         sink = open_sink(f"virtualcam:{device}", INFO)
         sink.write(Frame(picture(320, 180, 7), 0, 0, Fraction(1, 30), 0.0))
         assert not sink.watched, "before"  # type: ignore[attr-defined]
-        program = CallProgram(device)
-        assert sink.watched, "while it is shown"  # type: ignore[attr-defined]
-        program.close()
+        holder = ["/run/busybox", "sh", "-c", f"exec 3<>{device}; echo open; read end"]
+        with subprocess.Popen(holder, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+            assert program.stdout is not None
+            program.stdout.readline()
+            assert sink.watched, "while it is shown"  # type: ignore[attr-defined]
         assert not sink.watched, "afterwards"  # type: ignore[attr-defined]
         sink.close()
     return "nobody, somebody, nobody"
