@@ -79,7 +79,7 @@ def test_a_relay_runs_and_is_counted(server: str, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(relay, "find_nginx", lambda: None)
     else:
         assert find_nginx(), "nginx is missing: run `.ci/run`, which installs nginx and libnginx-mod-rtmp"
-    report: RelayReport = measure_relay(128, 96, "live", "openvino", 5)
+    report: RelayReport = measure_relay((64, 48), (128, 96), "live", "openvino", 5)
     assert report.server.startswith(server)
     assert report.frames_out == 5 * FPS
     assert report.fps > 0.0
@@ -91,7 +91,7 @@ def test_a_relay_runs_and_is_counted(server: str, monkeypatch: pytest.MonkeyPatc
 
 def test_a_relay_needs_some_time() -> None:
     with pytest.raises(ConfigError, match="at least 5"):
-        measure_relay(64, 48, "live", "openvino", 3)
+        measure_relay((64, 48), (64, 48), "live", "openvino", 3)
 
 
 def test_the_clip_of_a_relay_moves(tmp_path: Path) -> None:

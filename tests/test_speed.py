@@ -152,6 +152,7 @@ def test_the_loop_gives_one_time_per_frame(model: Model) -> None:
         ("--precision", "vague"),
         ("--baseline", "no-such-file.json"),
         ("--relay", "2"),
+        ("--relay-size", "64"),
     ],
 )
 def test_wrong_usage_is_one_line_and_code_2(arguments: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:

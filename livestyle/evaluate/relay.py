@@ -39,10 +39,11 @@ SETTLED = 60.0  # s after which memory should not grow any more
 class RelayReport(msgspec.Struct, frozen=True):
     """``fps`` arrived at the far end, ``dropped`` is the share of frames read that were not sent. ``latency_p95_ms`` is
     the worst of the windows looked at, ``latency_p50_ms`` their median. Memory is that of livestyle with its children;
-    ``growth_mb`` after the first minute, None in a shorter run.
+    ``growth_mb`` after the first minute, None in a shorter run. ``size`` goes in and out.
     """
 
     server: str
+    size: str
     seconds: float
     fps: float
     frames_in: int
@@ -55,14 +56,19 @@ class RelayReport(msgspec.Struct, frozen=True):
     growth_mb: float | None
 
 
-def measure_relay(width: int, height: int, profile: str, backend: str, seconds: int) -> RelayReport:
-    """Run a relay for so many seconds. Raises `ConfigError` for too few, `BackendError` when it does not come about."""
+def measure_relay(
+    painted: tuple[int, int], size: tuple[int, int], profile: str, backend: str, seconds: int
+) -> RelayReport:
+    """Run a relay for so many seconds; ``size`` goes in and out, it is painted at ``painted``, (width, height) both.
+
+    Raises `ConfigError` for too few seconds, `BackendError` when it does not come about.
+    """
     if seconds < SHORTEST:
         raise ConfigError(f"{seconds} seconds are too few for a relay: give at least {SHORTEST}")
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="livestyle-relay-")))
         clip = folder / "clip.mp4"
-        write_clip(clip, width, height)
+        write_clip(clip, *size)
         nginx = find_nginx()
         if nginx is None:
             to_live, from_live = f"rtmp://127.0.0.1:{free_port()}/app/in", f"rtmp://127.0.0.1:{free_port()}/app/out"
@@ -78,7 +84,8 @@ def measure_relay(width: int, height: int, profile: str, backend: str, seconds: 
             time.sleep(2.0)  # until there is a picture to pull
         report = folder / "report.json"
         command = [sys.executable, "-m", "livestyle", "live", "--source", source, "--sink", from_live]
-        command += ["--size", f"{width}x{height}", "--fps", str(FPS), "--frames", str(FPS * seconds)]
+        command += ["--size", "{}x{}".format(*painted), "--output-size", "{}x{}".format(*size)]
+        command += ["--fps", str(FPS), "--frames", str(FPS * seconds)]
         command += ["--profile", profile, "--backend", backend, "--report", str(report)]
         log = folder / "live.log"
         with running(command, log) as live:
@@ -90,6 +97,7 @@ def measure_relay(width: int, height: int, profile: str, backend: str, seconds: 
     windows = [*watched.latencies, (facts["latency_ms"]["p50"], facts["latency_ms"]["p95"])]
     return RelayReport(
         server=server,
+        size="{}x{}".format(*size),
         seconds=round(counter.seconds(), 1),
         fps=round(counter.fps(), 2),
         frames_in=facts["frames_in"],

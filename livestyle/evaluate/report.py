@@ -141,7 +141,7 @@ def _tell_more(report: SpeedReport) -> Iterator[str]:
     if relay is not None:
         grown = "" if relay.growth_mb is None else f", {relay.growth_mb:+.1f} MB after the first minute"
         yield (
-            f"relay over {relay.server}, {relay.seconds:.0f} s: {relay.fps:.2f} fps, "
+            f"relay of {relay.size} over {relay.server}, {relay.seconds:.0f} s: {relay.fps:.2f} fps, "
             f"{100 * relay.dropped:.2f} % dropped, latency {relay.latency_p50_ms:.0f} ms "
             f"(p95 {relay.latency_p95_ms:.0f}), {relay.memory_mb:.0f} MB{grown}"
         )

