@@ -165,6 +165,17 @@ def test_a_caption_that_comes_late_does_not_end_a_live_stream_early(tmp_path: Pa
     assert sum(isinstance(item, Picture) for item in items) == 5
 
 
+def test_pictures_beyond_the_memory_are_not_decoded(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mov"
+    with av.open(str(clip), "w") as container:
+        stream = container.add_stream("png", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 9000, 8000, "gray"
+        container.mux(stream.encode(av.VideoFrame(9000, 8000, "gray")))
+        container.mux(stream.encode())
+    with pytest.raises(SourceError, match="67 megapixels at most"):
+        StreamSource(str(clip))
+
+
 def test_a_broken_middle_is_passed_over(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     clip = make_clip(tmp_path / "clip.ts", 90)
     data = bytearray(clip.read_bytes())

@@ -23,6 +23,7 @@ from livestyle.sources.timeline import Timeline, Track
 
 FALLBACK_FPS = Fraction(30)  # where the container does not say, or says 1000 as FLV without metadata does
 HIGHEST_FPS = 240
+MOST_PIXELS = 8192 * 8192  # of a picture; a file of 1 MB may claim more than the memory holds
 BAD_PACKETS = 250  # one after another, without a picture between them: about 8 s of video that cannot be decoded
 
 
@@ -44,6 +45,7 @@ class Demuxer:
         self._index = 0
         self._captured = 0.0
         self._video = _choose_video(container, name)
+        self._video.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
         # SLICE: every thread of FRAME adds one frame of delay.
         self._video.thread_type = "SLICE" if live else "AUTO"
         fps = _frame_rate(self._video)
@@ -80,7 +82,9 @@ class Demuxer:
                 self._items = chain(seen, self._items)
                 height, width = item.render().shape[:2]
                 return width, height
-        raise SourceError(f"{self._name} holds no picture that can be decoded")
+        raise SourceError(
+            f"{self._name} holds no picture that can be decoded, {MOST_PIXELS / 1e6:.0f} megapixels at most"
+        )
 
     def _decode(self) -> Iterator[Picture | AudioPacket]:
         early: list[av.Packet[AudioStream]] = []  # sound that came before the first picture, which sets the clock

@@ -18,7 +18,7 @@ from av.container import InputContainer
 
 from livestyle.errors import SourceError, SourceLost
 from livestyle.media import AudioPacket, Frame, StreamInfo
-from livestyle.sources.demux import Demuxer
+from livestyle.sources.demux import MOST_PIXELS, Demuxer
 from livestyle.sources.reader import Picture, Reader
 
 OPEN_SECONDS = 5.0
@@ -32,6 +32,8 @@ METADATA_ERRORS = "replace"  # a title in another coding than UTF-8 is no reason
 LISTEN = "rtmp-listen"
 _PORTS = {"rtmp": 1935, "rtmps": 443, "rtsp": 554, "rtsps": 322}
 SCHEMES = ("rtmp", "rtmps", LISTEN, "http", "https", "rtsp", "rtsps")
+
+_MODEST = {"max_pixels": str(MOST_PIXELS)}  # FFmpeg decodes a picture to know its size
 
 # A stream without sound is waited for as if it had some: FFmpeg's own 5 s would use up all the time there is to open.
 _OPTIONS = {
@@ -131,9 +133,9 @@ class StreamSource:
         try:
             if self._scheme == "":
                 # "file:" because a path may hold a colon
-                return av.open(f"file:{self._spec}", metadata_errors=METADATA_ERRORS)
+                return av.open(f"file:{self._spec}", options=_MODEST, metadata_errors=METADATA_ERRORS)
             _reach(self._spec, self._scheme, self._name, min(REACH_SECONDS, self._open_seconds))
-            options = _OPTIONS[self._scheme.removesuffix("s")]
+            options = _OPTIONS[self._scheme.removesuffix("s")] | _MODEST
             return av.open(
                 self._spec,
                 options=options,
@@ -152,7 +154,7 @@ class StreamSource:
         publisher (a port scan) does not end the wait.
         """
         url = "rtmp" + self._spec.removeprefix(LISTEN)
-        options = _OPTIONS["rtmp"] | {"listen": "1", "timeout": str(ACCEPT_SECONDS)}
+        options = _OPTIONS["rtmp"] | _MODEST | {"listen": "1", "timeout": str(ACCEPT_SECONDS)}
         timeout = (ACCEPT_SECONDS + self._open_seconds, self._read_seconds)
         started = time.monotonic()
         while not reader.stopping:
