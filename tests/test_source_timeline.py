@@ -64,3 +64,16 @@ def test_streams_of_different_time_bases_share_the_start() -> None:
     timeline.start(Fraction(3, 2))
     sound = Track(timeline, Fraction(1, 48_000), 1024)
     assert sound.mend(72_000 - 1024, 1024, 0.0) == -1024  # sound from before the first picture lies before zero
+
+
+def test_a_stamp_that_cannot_be_is_carried_over() -> None:
+    for live in (True, False):
+        for wild in (2**62, -(2**62)):
+            _, track = video(live)
+            assert [track.mend(stamp, 33, 0.0) for stamp in (0, 33, wild, 66, 99)] == [0, 33, 66, 99, 132]
+
+
+def test_a_first_stamp_that_cannot_be_is_zero() -> None:
+    timeline, _ = video(live=False)
+    sound = Track(timeline, Fraction(1, 48_000), 1024)
+    assert [sound.mend(stamp, 1024, 0.0) for stamp in (-(2**62), 1024 - 2**62)] == [0, 1024]

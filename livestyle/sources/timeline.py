@@ -9,6 +9,7 @@ from fractions import Fraction
 
 BACKWARD_SECONDS = 0.2  # less than this backwards is jitter (pictures come decoded, in order), more is a new clock
 FORWARD_SECONDS = 5.0  # live only: this far ahead of the wall clock is a new clock, not a pause
+LONGEST_SECONDS = 86_400.0  # further than this from what came before, or from the first picture, is no gap but damage
 TOGETHER_SECONDS = (
     5.0  # streams of one container that break their clocks broke them together if they then agree this well
 )
@@ -56,9 +57,11 @@ class Track:
         return pts
 
     def _broken(self, pts: int, now: float) -> bool:
+        gap = float((pts - (self._last or 0)) * self.time_base)
+        if abs(gap) > LONGEST_SECONDS:
+            return True
         if self._last is None:
             return False
-        gap = float((pts - self._last) * self.time_base)
         return gap < -BACKWARD_SECONDS or (self._timeline.live and gap - (now - self._last_now) > FORWARD_SECONDS)
 
     def _rejoin(self, stamp: int, following: int, now: float) -> int:
