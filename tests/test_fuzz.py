@@ -24,6 +24,7 @@ PLAIN = (
     "model_files",
     "cube_looks",
     "painted_masks",
+    "osc_packets",
 )
 # libraries that could take the process with them run in one of their own: so many inputs
 NATIVE = {"pictures_and_masks": 1000, "videos": 150}

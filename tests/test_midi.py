@@ -196,6 +196,7 @@ def test_the_map_says_what_a_control_does():
         ({"notes 7": "next"}, "did you mean 'note'"),
         ({"cc": "next"}, "names no control"),
         ({"cc 128": "next"}, "names no control"),
+        ({"cc " + "9" * 5000: "next"}, "names no control"),
         ({"cc -1": "next"}, "names no control"),
         ({"cc 1": "nxt"}, "did you mean 'next'"),
         ({"cc 1": "strength"}, "needs an argument"),

@@ -90,7 +90,7 @@ def test_auto_without_a_camera_is_the_scene(tmp_path: Path, monkeypatch: pytest.
     source.close()
 
 
-@pytest.mark.parametrize("spec", ["", "camera:", "camera:x", "camera:-1", "camera:front"])
+@pytest.mark.parametrize("spec", ["", "camera:", "camera:x", "camera:-1", "camera:front", "camera:" + "9" * 5000])
 def test_a_name_that_makes_no_sense_is_the_users_mistake(spec: str) -> None:
     with pytest.raises(ConfigError):
         open_source(spec)

@@ -166,7 +166,7 @@ class MidiInput:
 def _read_control(name: str) -> Control:
     kind, _, number = name.strip().lower().partition(" ")
     find_name(kind, ("note", "cc"), f"control in {name!r}:")
-    if not number.strip().isdecimal() or int(number) > FULL:
+    if not number.strip().isdecimal() or len(number) > 9 or int(number) > FULL:
         raise ConfigError(f"{name!r} names no control: write it as note 36 or cc 7, from 0 to {FULL}")
     return kind, int(number)
 

@@ -111,7 +111,7 @@ def read_message(address: str, values: Sequence[object]) -> str:
 def parse_address(text: str) -> tuple[str, int]:
     """Read ``9000`` or ``0.0.0.0:9000`` into host (this computer's own unless given) and port. Raises `ConfigError`."""
     host, _, port = text.strip().rpartition(":")
-    if not port.isdecimal() or not 0 <= int(port) <= 65535:
+    if not port.isdecimal() or len(port) > 5 or int(port) > 65535:
         raise ConfigError(f"osc {text!r} is no port from 0 to 65535, nor HOST:PORT")
     return host.strip("[]") or "127.0.0.1", int(port)
 

@@ -83,7 +83,7 @@ def _open_auto(size: tuple[int, int] | None, fps: float | None, cancel: threadin
 def _camera_index(text: str, spec: str) -> int | None:
     if not text and spec == "camera":
         return None
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > 9:
         raise ConfigError(f"{spec!r} is not a camera: write camera:0 for the first, camera:1 for the second")
     return int(text)
 

@@ -12,6 +12,7 @@ from harness import Target, refusal, watch
 
 with watch():
     from livestyle.config import read_config
+    from livestyle.control.surfaces import plan_surfaces
     from livestyle.controls import find_name, parse_mix
     from livestyle.launch import plan_sinks
     from livestyle.live.regions import read_regions
@@ -34,6 +35,7 @@ def check(data: bytes) -> None:
             file.write_bytes(data)
             config = read_config(file, {})
         plan_sinks(config.sinks, _preview())
+        plan_surfaces(config)
         read_regions(config.regions, STYLES, {})
         parse_mix(config.style or STYLES[0], STYLES)
 
@@ -66,6 +68,13 @@ backend = "openvino"
 port = 0
 report = "report.json"
 snapshots = "~/pictures"
+kiosk = true
+pin = "1234"
+idle = 60
+osc = "0.0.0.0:9000"
+midi = "nano"
+hotkeys = { next = "<ctrl>+<alt>+n" }
+midi_map = { "cc 7" = "strength", "note 36" = "style udnie" }
 """
 
 TARGET = Target(
@@ -87,6 +96,8 @@ TARGET = Target(
         b"#!size=" + b"9" * 5000 + b"x9",
         b"#!report=~nobody",
         b"#!style=\xff",
+        b'osc = "' + b"9" * 5000 + b'"',
+        b'midi_map = { "cc ' + b"9" * 5000 + b'" = "next" }',
     ),
     words=(b"\\u0000", b"nan", b"inf", b"1e308", b"0x", b"[", b"{", b'"', b"1979-05-27", b"~", b"_", *FULL.split()),
     longest=6000,
