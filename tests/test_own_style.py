@@ -324,7 +324,7 @@ def test_of_many_photos_the_held_out_ones_are_not_learned_on(photos: Path) -> No
 
 
 def test_without_a_folder_and_a_camera_the_scene_is_learned_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("livestyle.sources.camera.DEVICES", tmp_path)
+    monkeypatch.setattr("livestyle.v4l2.DEVICES", tmp_path)
     pictures, what = gather_photos(None)
     assert [picture.shape for picture in pictures] == [(PHOTO_SIDE, 512, 3)]
     assert "no camera" in what

@@ -14,6 +14,7 @@ from clips import make_clip
 from publisher import publisher
 from servers import free_port
 
+from livestyle import v4l2
 from livestyle.errors import ConfigError, SourceError
 from livestyle.media import AudioPacket, Frame, Source
 from livestyle.sources import SOURCES, camera, describe_sources, open_source
@@ -33,8 +34,8 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     """One open source of each kind; the live ones soon have nothing to give and block."""
     with ExitStack() as stack:
         if request.param == "camera":
-            monkeypatch.setattr(camera, "DEVICES", tmp_path)
-            monkeypatch.setattr(camera, "_query", lambda index: camera.Camera(index, "pattern", virtual=False))
+            monkeypatch.setattr(v4l2, "DEVICES", tmp_path)
+            monkeypatch.setattr(v4l2, "ask_node", lambda index: v4l2.Node(index, "pattern", captures=True))
             (tmp_path / "video0").symlink_to("/dev/null")
             source: Source = Slow(0)
         elif request.param == "scene":
@@ -84,7 +85,7 @@ def test_a_waiting_open_can_be_cancelled() -> None:
 
 
 def test_auto_without_a_camera_is_the_scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera, "DEVICES", tmp_path)
+    monkeypatch.setattr(v4l2, "DEVICES", tmp_path)
     source = open_source("auto", size=(64, 48), fps=12.5)
     assert (source.info.width, source.info.height, float(source.info.fps), source.info.live) == (64, 48, 12.5, True)
     source.close()
