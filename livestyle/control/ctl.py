@@ -157,15 +157,15 @@ def send_command(text: str, path: Path | None = None, pid: int | None = None) ->
     """
     name = text.strip().partition(" ")[0]
     find_name(name, (*COMMANDS, *QUERIES), "command")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"command {text!r} is not text in UTF-8") from None
     connection, token = _connect(_candidates(path, pid), pid)
     with connection:
         try:
-            request = encode_json(_Request(text, token))
-        except UnicodeEncodeError:
-            raise ConfigError(f"command {text!r} is not text in UTF-8") from None
-        try:
             connection.settimeout(REPLY_TIMEOUT)
-            connection.sendall(request + b"\n")
+            connection.sendall(encode_json(_Request(text, token)) + b"\n")
             reply = msgspec.json.decode(_read_line(connection, REPLY_LIMIT, REPLY_TIMEOUT), type=_Reply)
         except (OSError, msgspec.DecodeError, UnicodeError, RecursionError):
             raise LivestyleError("the running livestyle does not answer: it is busy, stopping or stuck") from None
