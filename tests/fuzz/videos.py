@@ -1,7 +1,8 @@
 """Fuzzes the source of files and streams: ``python tests/fuzz/videos.py -max_total_time=1800`` (see harness.py).
 
 The first byte chooses how the rest, a small FLV or mp4 with sound, arrives: 14 mod 16 over HTTP, 15 over RTMP, its tags
-pushed by a publisher to ``rtmp-listen``, otherwise as a file. It is read to its end. FFmpeg is not watched by atheris;
+pushed by a publisher to ``rtmp-listen``, which also gets what is no FLV, as the publisher's own words; otherwise as a
+file. It is read to its end. FFmpeg is not watched by atheris;
 the changes keep the form of boxes and tags.
 """
 
@@ -116,17 +117,21 @@ def _publish(port: int, flv: bytes) -> None:
         client.settimeout(5)
         client.sendall(b"\3" + bytes(1536))
         client.recv(1 + 2 * 1536, socket.MSG_WAITALL)
-        app = amf_object(app="live", tcUrl=f"rtmp://127.0.0.1:{port}/live")
-        talk = bytes(1536) + chunk(1, struct.pack(">I", 1 << 20), 0, size=128)  # one chunk holds a message from here on
-        for number, words in enumerate(("connect", "releaseStream", "FCPublish", "createStream", "publish"), 1):
-            body = amf(words) + amf(number) + (app if number == 1 else b"\5" + amf("key") + amf("live"))
-            talk += chunk(20, body, 0)
-        client.sendall(talk)
-        for head, body in split_flv(flv)[1]:
-            client.sendall(chunk(head[0], body, int.from_bytes(head[7:8] + head[4:7], "big")))
+        client.sendall(bytes(1536) + (speak(flv) if flv.startswith(b"FLV") else flv))
         client.shutdown(socket.SHUT_WR)
         while client.recv(65536):
             pass
+
+
+def speak(flv: bytes) -> bytes:
+    """All that a publisher says after the handshake, each message in one chunk."""
+    app = amf_object(app="live", tcUrl="rtmp://127.0.0.1/live")
+    talk = chunk(1, struct.pack(">I", 1 << 20), 0)
+    for number, words in enumerate(("connect", "releaseStream", "FCPublish", "createStream", "publish"), 1):
+        talk += chunk(20, amf(words) + amf(number) + (app if number == 1 else b"\5" + amf("key") + amf("live")), 0)
+    for head, body in split_flv(flv)[1]:
+        talk += chunk(head[0], body, int.from_bytes(head[7:8] + head[4:7], "big"))
+    return talk
 
 
 def _reach(port: int) -> socket.socket:
@@ -140,7 +145,7 @@ def _reach(port: int) -> socket.socket:
             time.sleep(0.002)
 
 
-def chunk(kind: int, body: bytes, stamp: int, size: int = 1 << 20) -> bytes:
+def chunk(kind: int, body: bytes, stamp: int) -> bytes:
     stream = 0 if kind < 8 else 1
     late = stamp >= 0xFFFFFF
     head = b"\3" + min(stamp, 0xFFFFFF).to_bytes(3, "big") + len(body).to_bytes(3, "big") + bytes([kind])
@@ -164,8 +169,11 @@ def change(data: bytes, luck: Random) -> bytes:
     kind, body = data[:1] or b"\0", data[1:]
     if luck.random() < 0.05:
         kind = bytes([luck.randrange(16)])
-    changed = change_flv(body, luck) if body.startswith(b"FLV") else change_mp4(body, luck)
-    return kind + changed
+    if body.startswith(b"FLV"):
+        return kind + change_flv(body, luck)
+    if body[4:8] == b"ftyp":
+        return kind + change_mp4(body, luck)
+    return kind + scramble(body, luck)
 
 
 def split_flv(data: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
@@ -303,6 +311,7 @@ TARGET = Target(
         b"\0" + make_video("mp4", movflags="frag_keyframe+empty_moov"),
         *(bytes([HTTP]) + video for video in (FLV, MP4)),
         bytes([RTMP]) + FLV,
+        bytes([RTMP]) + speak(FLV),
     ),
     found=(
         *(b"\0" + make_video(kind, title="TITLE").replace(b"TITLE", b"T\xeftle") for kind in ("flv", "mp4")),
