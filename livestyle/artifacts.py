@@ -67,7 +67,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Features have ``channels`` channels at 1/``stride`` of the picture; widths and heights are multiples of
     ``multiple``; ``margin`` pixels are added on each side before painting and thrown away afterwards. ``variants``
-    are other forms of some of the graphs, by name of the variant (see `VARIANTS`) and of the graph.
+    are other forms of some of the graphs, by name of the variant (see `VARIANTS`) and of the graph. ``default`` is the
+    style where none is asked for; "" is the first one.
     """
 
     format: int
@@ -85,6 +86,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     training: dict[str, object]
     toolchain: dict[str, str]
     variants: dict[str, dict[str, GraphEntry]] = {}
+    default: str = ""
 
     def input_shapes(self, graph: str, width: int, height: int) -> dict[str, tuple[int, ...]]:
         """Shapes of a graph's inputs for pictures of ``width`` x ``height`` (multiples of ``multiple``), in order."""
@@ -148,6 +150,11 @@ class Model:
     def styles(self) -> list[str]:
         """Names of the styles: those of the manifest in its order, then the user's own as they are at this moment."""
         return [*self.manifest.banks, *self.own.names()]
+
+    @property
+    def default_style(self) -> str:
+        """The style where none is asked for."""
+        return self.manifest.default or next(iter(self.manifest.banks))
 
     def graph_entry(self, name: str, variant: str = "") -> GraphEntry:
         """The file of a graph: that of the variant, or the plain one where the variant has none."""
@@ -351,6 +358,8 @@ def _read_manifest(path: Path) -> Manifest:
         raise ModelError(f"{path} has format {manifest.format}, this livestyle reads {FORMAT}: update livestyle")
     if not manifest.banks:
         raise ModelError(f"{path} lists no styles")
+    if manifest.default and manifest.default not in manifest.banks:
+        raise ModelError(f"{path} is damaged (its default style {manifest.default!r} is none of its styles); reinstall livestyle")
     return manifest
 
 

@@ -74,7 +74,7 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
     access, token_file = open_network() if config.lan else (LOOPBACK, None)
     model = load_model(config.profile)
     unpainted = config.style == UNPAINTED
-    style = model.styles[0] if unpainted else config.style or model.styles[0]
+    style = model.default_style if unpainted else config.style or model.default_style
     person = PersonMasks(open_person)
     regions, masks = read_regions(config.regions, model.styles, person.sources())
     person.prepare(regions)

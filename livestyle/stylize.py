@@ -74,14 +74,14 @@ def make_job(
     size: str | None = None,
     output_size: str | None = None,
 ) -> Job:
-    """A `Job` from what a user typed; the first style of the model by default. ``regions`` are texts ``MASK=STYLE``.
+    """A `Job` from what a user typed; the model's default style where none is named. ``regions`` are texts ``MASK=STYLE``.
 
     Style ``none`` paints nothing. Raises `ConfigError`, and `ModelError` for a damaged look or network.
     """
     if not 0.0 <= strength <= 1.0:
         raise ConfigError(f"strength {strength:g} is outside 0 to 1")
     unpainted = style == UNPAINTED
-    mix = ((model.styles[0], 1.0),) if unpainted or not style else parse_mix(style, model.styles)
+    mix = ((model.default_style, 1.0),) if unpainted or not style else parse_mix(style, model.styles)
     if look:
         Looks().read(look)
     person = PersonMasks(open_person)

@@ -19,6 +19,7 @@ from livestyle.controls import ControlBoard, Controls
 from livestyle.live.clip import record_clip
 from livestyle.live.regions import DrawnMask
 from livestyle.media import Frame
+from livestyle.presets import Presets
 from livestyle.sinks.web import PreviewSink
 
 STYLES = ("starry_night", "great_wave", "scream", "udnie")
@@ -53,8 +54,15 @@ class CountingSink(PreviewSink):
 class Stage:
     """A server with a board and a picture that is painted 20 times a second, and all that the page can show beside."""
 
-    def __init__(self, port: int = 0, access: Access = LOOPBACK) -> None:
-        self.board = ControlBoard(Controls((("starry_night", 1.0),)), STYLES, masks=("my mask.png", "painted"))
+    def __init__(
+        self,
+        port: int = 0,
+        access: Access = LOOPBACK,
+        presets: Presets | None = None,
+        styles: tuple[str, ...] = STYLES,
+    ) -> None:
+        controls = Controls((("starry_night", 1.0),))
+        self.board = ControlBoard(controls, styles, masks=("my mask.png", "painted"), presets=presets)
         self.report = dict(REPORT)
         self.preview, self.sources, self.wall = CountingSink(), CountingSink(), CountingSink()
         self.mask = DrawnMask()

@@ -98,6 +98,19 @@ def test_a_manifest_with_facts_that_cannot_be_is_one_line(folder: Path, facts: d
     assert len(str(caught.value).splitlines()) == 1
 
 
+def test_the_style_where_none_is_asked_for(folder: Path) -> None:
+    shipped = Model(folder)
+    assert shipped.default_style == "starry_night"
+    facts = msgspec.json.decode((folder / "manifest.json").read_bytes())
+    del facts["default"]  # as the first version wrote it
+    (folder / "manifest.json").write_bytes(msgspec.json.encode(facts))
+    assert Model(folder).default_style == shipped.styles[0]
+    edit_manifest(folder, default="a\nb")
+    with pytest.raises(ModelError, match="default style") as caught:
+        Model(folder)
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_a_manifest_nested_without_end(folder: Path) -> None:
     edit_manifest(folder, training="@")
     manifest = folder / "manifest.json"

@@ -89,6 +89,22 @@ def test_the_wall_shows_each_style_and_a_tap_chooses_it(page: Browser, stage: St
     wait_still(page, stage.wall)
 
 
+def test_the_wall_of_fourteen_styles_fills_a_small_screen(chromium: Browser) -> None:
+    stage = Stage(styles=(*STYLES, *(f"style_{number}" for number in range(10))))
+    try:
+        chromium.open(stage.server.url)
+        chromium.wait("return document.getElementById('frame').classList.contains('live')")
+        chromium.click("#wall-open")
+        chromium.wait("return document.querySelectorAll('.tile').length === 14")
+        right = "document.querySelector('{}').getBoundingClientRect().right"
+        gap = chromium.run(f"return {right.format('#view')} - {right.format('.tile:last-child')}")
+        assert abs(gap) < 1.0  # no empty cell behind the last
+        assert chromium.run("return document.documentElement.scrollHeight <= innerHeight")
+    finally:
+        chromium.open("about:blank")
+        stage.close()
+
+
 def test_before_and_after_lie_side_by_side(page: Browser, stage: Stage) -> None:
     wait_color(page, "#preview", ORANGE)
     assert stage.sources.looks == 0

@@ -120,18 +120,18 @@ def test_styles_mixes_and_strength_show() -> None:
         "half": ["--style", "scream:0.5,udnie:0.5"],
         "none": ["--style", "scream", "--strength", "0.0"],
         "none2": ["--style", "udnie", "--strength", "0.0"],
-        "first": [],
-        "named": ["--style", load_model().styles[0]],
+        "default": [],
+        "named": ["--style", load_model().default_style],
         "f32": ["--style", "scream", "--backend", "openvino", "--precision", "f32"],
     }.items():
         assert run(given, f"{name}.png", *options) == 0
-    names = ("scream", "udnie", "half", "none", "none2", "first", "named", "f32")
-    scream, udnie, half, none, none2, first, named, f32 = (read_picture(Path(f"{name}.png")) for name in names)
+    names = ("scream", "udnie", "half", "none", "none2", "default", "named", "f32")
+    scream, udnie, half, none, none2, default, named, f32 = (read_picture(Path(f"{name}.png")) for name in names)
     assert distance(scream, udnie) > 5.0
     assert 0.0 < distance(half, scream) < distance(udnie, scream)
     assert distance(none, scream) > 5.0
     assert np.array_equal(none, none2)
-    assert np.array_equal(first, named)
+    assert np.array_equal(default, named)
     assert distance(f32, scream) < 2.0
 
 

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -137,6 +138,9 @@ def test_a_run_becomes_a_model_that_paints(folders: tuple[Path, Path], tmp_path:
     again = Run(tmp_path / "again", make_config(folders), vgg=None, initial=tmp_path / "model").network.state_dict()
     trained = load_checkpoint(tmp_path / "run" / "checkpoint.pt")["network"]
     assert all(torch.equal(again[name], trained[name]) for name in trained)
+    facts = msgspec.structs.replace(manifest, default="stone")
+    (tmp_path / "model" / "manifest.json").write_bytes(msgspec.json.encode(facts))
+    assert export_run(tmp_path / "run", tmp_path / "model")[1].default == "stone"
     frame = make_frame(make_texture(96, 64, 1))
     painted = Stylizer(Model(tmp_path / "model")).paint(frame, Controls((("stone", 1.0),)))
     assert painted.pixels.shape == frame.pixels.shape

@@ -49,7 +49,7 @@ LOOPBACK = Access()
 
 SCRIPTS = (
     *("advice.js", "app.js", "brush.js", "compare.js", "keys.js", "link.js", "looks.js", "mixer.js", "pad.js"),
-    *("pictures.js", "plot.js", "regions.js", "shots.js", "sliders.js", "wall.js"),
+    *("pictures.js", "plot.js", "presets.js", "regions.js", "shots.js", "sliders.js", "wall.js"),
 )
 ASSETS = {
     "/": ("index.html", "text/html; charset=utf-8"),

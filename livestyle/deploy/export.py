@@ -61,6 +61,7 @@ def export_run(run: Path, folder: Path | None = None) -> tuple[Path, Manifest]:
     mask = MaskNetwork(profile.channels)
     modules = build_graphs(network.encoder, network.decoder, mask)
     files = {name: export_graph(name, module, profile) for name, module in modules.items()}
+    default = _read_default(folder, network.bank.styles)
     for name, data in files.items():
         check_graph(name, modules[name], data, profile)
     for name, data in files.items():
@@ -73,7 +74,7 @@ def export_run(run: Path, folder: Path | None = None) -> tuple[Path, Manifest]:
         write_bank(folder / "banks" / f"{style}.safetensors", kernel, {"profile": profile.name})
         write_whole(folder / "banks" / f"{style}.jpg", draw_thumbnail(network, style))
     manifest = _describe(folder, profile, network.bank.styles, state)
-    return _write_manifest(folder, manifest)
+    return _write_manifest(folder, msgspec.structs.replace(manifest, default=default))
 
 
 def export_motion(state: dict[str, Any], folder: Path) -> tuple[Path, Manifest]:
@@ -101,6 +102,15 @@ def export_motion(state: dict[str, Any], folder: Path) -> tuple[Path, Manifest]:
             training={**facts.training, "motion": trained},
         ),
     )
+
+
+def _read_default(folder: Path, styles: list[str]) -> str:
+    """The default style of the model that is replaced, "" where there is none or the new one has not that style."""
+    try:
+        default = Model(folder).manifest.default
+    except ModelError:
+        return ""
+    return default if default in styles else ""
 
 
 def _write_manifest(folder: Path, manifest: Manifest) -> tuple[Path, Manifest]:

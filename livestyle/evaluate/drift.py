@@ -43,7 +43,7 @@ def evaluate_drift(model: Model, *, style: str = "", frames: int = 9000, noise: 
     """
     if frames < START + SPAN:
         raise ConfigError(f"--frames {frames}: at least {START + SPAN} are needed")
-    name = find_name(style, model.styles, "style") if style else model.styles[0]
+    name = find_name(style, model.styles, "style") if style else model.default_style
     with SceneSource(*SIZE, live=False) as scene:
         still = scene.scene_frame(300).astype(np.float32)
     painter = Stylizer(model)

@@ -124,7 +124,7 @@ def measure_speed(
     relayed = (width, height), parse_size(relay_size or size)
     if frames < TURN:
         raise ConfigError(f"{frames} frames are too few to measure: give at least {TURN}")
-    style = find_name(style, model.styles, "style") if style else model.styles[0]
+    style = find_name(style, model.styles, "style") if style else model.default_style
     clip = Clip(width, height)
     stylizer = Stylizer(model, backend=backend, precision=precision)
     runs = {name: PEERS[name](width, height, precision) for name in choose_peers(peers)}

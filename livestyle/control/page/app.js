@@ -8,6 +8,7 @@ import { Mixer, toggleStyle } from "./mixer.js";
 import { Pad } from "./pad.js";
 import { Pictures, drawWhole } from "./pictures.js";
 import { Plot } from "./plot.js";
+import { Presets } from "./presets.js";
 import { Regions } from "./regions.js";
 import { Shots } from "./shots.js";
 import { bindSlider, percent, setText, showSlider } from "./sliders.js";
@@ -262,6 +263,7 @@ function show(message) {
   showSlider($("morph"), controls.morph, seconds(controls.morph));
   setText($("morph-value"), seconds(Number($("morph").value)));
   regions.show(message.masks, message.styles, controls.regions);
+  presets.show(message.presets);
   brush.show(message.styles, controls.regions, controls.style);
   wall.show(message.styles, controls.mix);
   showParts(message);
@@ -304,6 +306,11 @@ const brush = new Brush(
 const mixer = new Mixer($("mixer"), link, nameOf);
 const regions = new Regions(
   { part: $("region-part"), style: $("region-style"), add: $("region-add"), list: $("region-list") }, link, nameOf,
+);
+
+const presets = new Presets(
+  { open: $("preset-open"), form: $("preset-form"), name: $("preset-name"), save: $("preset-save"), list: $("preset-list") },
+  say, giveBackKeys,
 );
 
 // ---- what the user does

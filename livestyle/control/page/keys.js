@@ -39,7 +39,7 @@ export function commandOf(event, commands, styleCount) {
   const key = BROWSER_NAMES[event.key] ?? event.key.toLowerCase();
   if (event.repeat && !ARROWS.has(key)) return "";
   const focused = event.target;
-  if (focused.matches?.("select, textarea")) return "";
+  if (focused.matches?.("select, textarea, input:not([type=range])")) return "";
   if (focused.matches?.("input[type=range]") && ARROWS.has(key)) return "";
   if (focused.matches?.("button, a, summary") && key === "space") return "";
   const command = commands.find((entry) => entry.keys.includes(key));

@@ -3,6 +3,16 @@
 import { Pictures } from "./pictures.js";
 
 const COLUMNS = 4; // tiles side by side on a sheet
+const GRIDS = [[6, 4], [5, 3], [6, 3], [4, 2]]; // columns beside the panel, and how many of them the live picture takes; the flattest first
+
+/** The grid whose last row has the fewest empty cells. */
+function chooseGrid(count) {
+  const empty = ([columns, span]) => {
+    const cells = count + span * span;
+    return columns * Math.max(span, Math.ceil(cells / columns)) - cells;
+  };
+  return GRIDS.reduce((best, grid) => (empty(grid) < empty(best) ? grid : best));
+}
 
 export class Wall {
   /** `choose(event, style)` hears taps. */
@@ -29,6 +39,9 @@ export class Wall {
   show(styles, mix) {
     if (styles.join("\n") !== this.styles.join("\n")) {
       this.styles = styles;
+      const [columns, span] = chooseGrid(styles.length);
+      this.view.style.setProperty("--columns", String(columns));
+      this.view.style.setProperty("--span", String(span));
       this.list.replaceChildren(...styles.map((style) => this.make(style)));
     }
     const weights = new Map(mix);
