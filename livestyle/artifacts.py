@@ -359,7 +359,7 @@ def _read_manifest(path: Path) -> Manifest:
     if not manifest.banks:
         raise ModelError(f"{path} lists no styles")
     if manifest.default and manifest.default not in manifest.banks:
-        raise ModelError(f"{path} is damaged (its default style {manifest.default!r} is none of its styles); reinstall livestyle")
+        raise ModelError(f"{path} is damaged (no style {manifest.default!r}, its default style); reinstall livestyle")
     return manifest
 
 

@@ -74,7 +74,7 @@ def make_job(
     size: str | None = None,
     output_size: str | None = None,
 ) -> Job:
-    """A `Job` from what a user typed; the model's default style where none is named. ``regions`` are texts ``MASK=STYLE``.
+    """A `Job` from what a user typed; without ``style`` the model's default one. ``regions`` are texts ``MASK=STYLE``.
 
     Style ``none`` paints nothing. Raises `ConfigError`, and `ModelError` for a damaged look or network.
     """

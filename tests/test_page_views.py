@@ -20,6 +20,7 @@ def color_of(canvas: str) -> str:
     """A script that gives the colour in the middle of a canvas."""
     return (
         f"const c = document.querySelector('{canvas}');"
+        "if (!c.width) return [0, 0, 0];"  # no picture has come yet, and an empty canvas cannot be drawn
         "const x = new OffscreenCanvas(1, 1).getContext('2d', {willReadFrequently: true});"
         "x.drawImage(c, c.width / 2, c.height / 2, 1, 1, 0, 0, 1, 1);"
         "return [...x.getImageData(0, 0, 1, 1).data].slice(0, 3)"
