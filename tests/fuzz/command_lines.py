@@ -1,7 +1,7 @@
 """Fuzzes the commands of all front ends: ``python tests/fuzz/command_lines.py -atheris_runs=1000000`` (see harness.py).
 
-The input is a run of command lines, one after the other on one board. After each the controls keep their promises, can
-be shown, and regions can be laid out for painting.
+The input is a run of command lines, one after the other on one board. After each the controls keep their promises; in
+the end they can be shown and laid out for painting.
 """
 
 import math
@@ -31,7 +31,7 @@ def check(data: bytes) -> None:
             if news := describe_change(before, after):
                 check_line(news)
         check_promises(board.controls)
-        encode_json(read_state(board, dict))
+    encode_json(read_state(board, dict))
     for layer in painting.split(board.controls, MOMENT):
         assert layer.cover is None or (layer.cover.min() >= 0 and layer.cover.max() <= 1)
 
@@ -80,7 +80,7 @@ TARGET = Target(
         b"\n".join(b"region 0,0,1,.%d=udnie" % number for number in range(10, 50)),
     ),
     words=(*(word.encode() for line in LINES for word in line.split()), b"\n", b"=", b",", b":", b"nan", b"inf"),
-    longest=800,
+    longest=400,
 )
 
 if __name__ == "__main__":
