@@ -141,7 +141,7 @@ def find_mask(name: str, masks: Sequence[str] = ()) -> str:
     """The mask that ``name`` names: one of ``masks``, a shape, or a rectangle. Raises `ConfigError`."""
     if name in masks:
         return name
-    plain = name.replace(" ", "")
+    plain = "".join(name.split())  # `float` takes every kind of space
     if read_rectangle(plain) is not None:
         return plain
     return find_name(plain, (*SHAPES, *masks), "mask (or rectangle x,y,w,h)")

@@ -32,6 +32,10 @@ def test_a_number_of_no_style_is_told(board: ControlBoard, number: str) -> None:
     assert board.run("style 3").style == "three"
 
 
+def test_a_rectangle_goes_by_its_numbers_alone(board: ControlBoard) -> None:
+    assert board.run("region 0, 0,\x0b0.5,\u20090.13\x0c=two").regions[0].mask == "0,0,0.5,0.13"
+
+
 def test_regions_are_counted(board: ControlBoard) -> None:
     for number in range(MOST_REGIONS):
         board.run(f"region 0,0,1,{(number + 1) / 100}=two")

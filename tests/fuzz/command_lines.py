@@ -76,6 +76,7 @@ TARGET = Target(
         b"style udnie:1e-320,scream:1",
         b"style udnie:1e-300,scream:1e300",
         b"style \xff",
+        b"region 0,0,0.5,0.13\x0c=udnie",
         "style ²\nstyle ٣".encode(),
         b"\n".join(b"region 0,0,1,.%d=udnie" % number for number in range(10, 50)),
     ),

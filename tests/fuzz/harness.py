@@ -5,13 +5,14 @@ A target is one file of this folder. ``pip install 'livestyle[fuzz]'``, then::
     python tests/fuzz/NAME.py -atheris_runs=1000000      # coverage-guided, so many executions
     python tests/fuzz/NAME.py -max_total_time=1800       # the same for half an hour
     python tests/fuzz/NAME.py FILE                       # one input again
-    python tests/fuzz/NAME.py --random 2000              # without atheris: so many random changes, always the same ones
+    python tests/fuzz/NAME.py --random 2000              # so many random changes, without atheris
 
 An input that breaks the contract ends the run and is kept beside the corpus, which the next run goes on from
-(``livestyle-fuzz/NAME`` in the temporary folder). Add it to the target's ``found`` when it is mended.
+(``livestyle-fuzz/NAME`` in the temporary folder); without one, random changes are always the same. Add it to the
+target's ``found`` when it is mended.
 
-The contract everywhere: nothing but a `LivestyleError` of one line, within 5 s of the
-processor and 60 s on the clock, in less than 2 GB.
+The contract everywhere: nothing but a `LivestyleError` of one line, within 5 s of the processor and 60 s on the clock,
+in less than 2 GB.
 """
 
 import contextlib
@@ -78,19 +79,23 @@ class Target:
             self.run_atheris()
 
     def run_random(self, count: int) -> None:
-        """``count`` inputs that are the same every time, then the peak of memory."""
+        """``count`` inputs, the same every time but for a corpus that is there, then the peak of memory."""
         luck = random.Random(0)
-        inputs = [*self.found, *self.seeds]
+        corpus = (path.read_bytes() for path in sorted(work_folder().glob("corpus/*")))
+        inputs = [*self.found, *self.seeds, *corpus]
         pool = list(inputs)
-        for number in range(count):
-            data = inputs[number] if number < len(inputs) else self.change(luck.choice(pool), luck)
-            if luck.random() < 0.1 and len(pool) < 1000:
-                pool.append(data)
-            kept = work_folder() / "last"
-            kept.write_bytes(data)
-            faulthandler.dump_traceback_later(PATIENCE, exit=True)
-            self.hold(data)
-            faulthandler.cancel_dump_traceback_later()
+        with (work_folder() / "last").open("wb", buffering=0) as last:
+            for number in range(count):
+                if number % 100 == 0:  # it costs a thread
+                    faulthandler.dump_traceback_later(PATIENCE, exit=True)
+                data = inputs[number] if number < len(inputs) else self.change(luck.choice(pool), luck)
+                if luck.random() < 0.1 and len(pool) < 1000:
+                    pool.append(data)
+                last.seek(0)
+                last.truncate()
+                last.write(data)
+                self.hold(data)
+        faulthandler.cancel_dump_traceback_later()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         assert peak < MEGABYTES, f"{peak} MB"
         print(f"{count} inputs, {peak} MB")
