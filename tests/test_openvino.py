@@ -1,6 +1,8 @@
 """OpenVINO: which numbers and files this processor takes, and that bad files and folders are told in one line."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -148,3 +150,25 @@ def test_without_a_writable_cache_it_paints(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(openvino_cpu.platformdirs, "user_cache_dir", lambda _: str(tmp_path / "file"))
     assert cache_folder() is None
     assert paint(OpenVinoBackend(load_model(), *SIZE), np.zeros((SIZE[1], SIZE[0], 3), np.uint8)).any()
+
+
+def test_ctrl_c_after_another_thread_has_closed_the_backend_is_no_crash() -> None:
+    program = """
+import gc, signal, threading
+from livestyle.artifacts import load_model
+from livestyle.backends import open_backend
+backends = [open_backend("openvino", load_model(), 64, 64, "auto")]
+backends[0].load("encode")
+def close():
+    backends.pop().close()
+    gc.collect()
+thread = threading.Thread(target=close)
+thread.start()
+thread.join()
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr

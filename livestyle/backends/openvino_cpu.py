@@ -34,6 +34,17 @@ AHEAD = ("encode",)
 ALONE = ("mask",)
 
 
+@functools.cache
+def open_core() -> ov.Core:
+    """The process's one `ov.Core`, which stays until it ends.
+
+    A core gives the thread that opens it a stack for signals, and unmaps that when it goes, in whichever thread that is
+    (``SigAltStackSetup`` in OpenVINO's src/plugins/intel_cpu/src/plugin.cpp): the first thread's next signal, a Ctrl-C,
+    then ended the process with SIGSEGV. It happened when the stylizer was closed by the thread that painted.
+    """
+    return ov.Core()
+
+
 class OpenVinoBackend:
     """Compiles each graph for one picture size, latency first."""
 
@@ -45,7 +56,7 @@ class OpenVinoBackend:
         """
         self._model = model
         self._size = (width, height)
-        self._core = ov.Core()
+        self._core = open_core()
         self.precision = choose_precision(self._core, model, precision)
         self._variant = choose_variant() if self.precision == "int8" else ""
         # OpenVINO would nail a thread to a core, often to that on which the caller searches for motion: 0.7 ms a frame
@@ -191,7 +202,7 @@ class OpenVinoNetwork:
 
     def __init__(self, path: Path) -> None:
         """Compiled, and run once, since the first run allocates. Raises `ModelError`."""
-        core = ov.Core()
+        core = open_core()
         settings = {
             hints.performance_mode: hints.PerformanceMode.LATENCY,
             hints.inference_precision: ov.Type.f32,  # in bfloat16 the mask of a person is up to 0.67 off
@@ -269,7 +280,7 @@ def cache_folder() -> Path | None:
 
 def describe() -> str:
     """One line for ``livestyle doctor``."""
-    core = ov.Core()
+    core = open_core()
     abilities = core.get_property("CPU", properties.device.capabilities)
     kinds = [kind for kind in ("FP32", "BF16", "INT8") if kind in abilities]
     processor = core.get_property("CPU", properties.device.full_name)

