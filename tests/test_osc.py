@@ -143,7 +143,16 @@ def test_damaged_packets_leave_it_standing(ear: Ear, capfd: pytest.CaptureFixtur
     nested = seeds[1]
     while len(nested) < PACKET_LIMIT - 30:
         nested = b"#bundle\0" + struct.pack(">QI", 1, len(nested)) + nested
-    packets = [b"", b"\0", b"/", b"#bundle\0", nested, b"/livestyle/" + b"*a" * 1500 + b"\0\0\0,\0\0\0", b"/x" * 30_000]
+    packets = [
+        b"",
+        b"#bundle\0" + bytes(8) + b"\xff\xff\xff\xfc",
+        b"\0",
+        b"/",
+        b"#bundle\0",
+        nested,
+        b"/livestyle/" + b"*a" * 1500 + b"\0\0\0,\0\0\0",
+        b"/x" * 30_000,
+    ]
     chance = random.Random(5)
     for _ in range(500):
         data = bytearray(chance.choice(seeds))

@@ -72,6 +72,9 @@ class OscServer:
         if len(data) > PACKET_LIMIT:
             self._complaints.tell(f"a packet of more than {PACKET_LIMIT} bytes")
             return
+        if not _is_sized(data):
+            self._complaints.tell("a packet that is not OSC")
+            return
         try:
             messages = [entry.message for entry in self._packet(data).messages]
         except (self._error, ValueError, RecursionError):  # ValueError: text that is not UTF-8
@@ -83,6 +86,21 @@ class OscServer:
                     self._board.run(line)
             except ConfigError as error:
                 self._complaints.tell(str(error))
+
+
+def _is_sized(data: bytes) -> bool:
+    """Whether the parts of a bundle, and of those in it, lie inside; python-osc reads one of -4 bytes for ever."""
+    pending = [data]
+    while pending:
+        packet = pending.pop()
+        at = 16 if packet.startswith(b"#bundle\0") else len(packet)  # behind the name and the time stamp
+        while at < len(packet):
+            size = int.from_bytes(packet[at : at + 4], "big", signed=True)
+            if size <= 0 or at + 4 + size > len(packet):
+                return False
+            pending.append(packet[at + 4 : at + 4 + size])
+            at += 4 + size
+    return True
 
 
 def import_osc() -> ModuleType:

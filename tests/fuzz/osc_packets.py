@@ -71,6 +71,7 @@ TARGET = Target(
         message("/livestyle/region", "left=udnie"),
         bundle(message("/livestyle/next", 1), bundle(message("/livestyle/freeze"))),
     ),
+    found=(string("#bundle") + bytes(8) + b"\xff\xff\xff\xfc",),
     words=(b"/livestyle/", b"#bundle\0", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xc0\0\0", b"*", b"[", b"{a,b}"),
     mutate=change,
 )
