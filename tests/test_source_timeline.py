@@ -77,3 +77,17 @@ def test_a_first_stamp_that_cannot_be_is_zero() -> None:
     timeline, _ = video(live=False)
     sound = Track(timeline, Fraction(1, 48_000), 1024)
     assert [sound.mend(stamp, 1024, 0.0) for stamp in (-(2**62), 1024 - 2**62)] == [0, 1024]
+
+
+def test_a_track_that_was_ahead_takes_the_new_clock_of_the_other_and_stays_in_step() -> None:
+    timeline, pictures = video()
+    sound = Track(timeline, MS, 21)
+    shown = [pictures.mend(number * 33, 33, number * 0.033) for number in range(60)][-1]
+    for number in range(60):  # 0.7 s behind its picture when the publisher leaves
+        sound.mend(number * 21, 21, number * 0.033)
+    sound.mend(0, 21, 3.0)
+    assert pictures.mend(0, 33, 3.0) > shown
+    for number in range(1, 60):
+        picture = pictures.mend(number * 33, 33, 3.0 + number * 0.033)
+        packet = sound.mend(number * 33, 21, 3.0 + number * 0.033)
+        assert picture == packet == shown + 33 + number * 33

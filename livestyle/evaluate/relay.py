@@ -126,9 +126,9 @@ def write_clip(path: Path, width: int, height: int) -> None:
 
 
 class Counter:
-    """Counts the packets that arrive at an address, on a thread of its own."""
+    """Counts the packets that arrive at an address, on a thread of its own; ``again`` joins a stream that broke."""
 
-    def __init__(self, url: str, *, listen: bool) -> None:
+    def __init__(self, url: str, *, listen: bool, again: bool = False) -> None:
         self.moments: list[float] = []  # monotonic
         self.stamps: list[float] = []  # s, of the same packets
         self._url = url
@@ -136,13 +136,14 @@ class Counter:
         self._options = {"rtmp_live": "live", **look} | (
             {"listen": "1", "timeout": str(int(PATIENCE))} if listen else {}
         )
+        self._again = again
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="counter", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         deadline = time.monotonic() + PATIENCE
-        while not self._closing.is_set() and time.monotonic() < deadline and not self.moments:
+        while not self._closing.is_set() and (self._again if self.moments else time.monotonic() < deadline):
             with contextlib.suppress(FFmpegError, OSError):  # nobody sends yet, or nobody does any more
                 self._count()
             self._closing.wait(0.2)

@@ -113,7 +113,7 @@ def measure_soak(minutes: float, size: str, suffix: str, out: Path, console: Con
         record, facts, log = folder / f"soak{suffix}", folder / "report.json", folder / "live.log"
         command = [sys.executable, "-m", "livestyle", "live", "--source", "scene", "--size", size, "--fps", str(FPS)]
         command += ["--sink", "web", "--port", "0", "--sink", str(record), "--sink", url, "--report", str(facts)]
-        player = Counter(url, listen=False)
+        player = Counter(url, listen=False, again=True)
         stack.callback(player.close)
         with running(command, log) as live:
             viewer = PageViewer(_await_page(live, log))
@@ -147,7 +147,7 @@ class PageViewer:
 
     def state(self) -> dict[str, object]:
         """What the page shows besides pictures. Raises `OSError`."""
-        connection = http.client.HTTPConnection(self._host, timeout=10.0)
+        connection = http.client.HTTPConnection(self._host, timeout=PATIENCE)
         with contextlib.closing(connection):
             connection.request("GET", "/api/state")
             state: dict[str, object] = json.loads(connection.getresponse().read())
@@ -166,7 +166,7 @@ class PageViewer:
                 self.problems.append(f"the page's preview broke: {error}")
 
     def _view(self) -> None:
-        with contextlib.closing(http.client.HTTPConnection(self._host, timeout=10.0)) as connection:
+        with contextlib.closing(http.client.HTTPConnection(self._host, timeout=PATIENCE)) as connection:
             connection.request("GET", "/preview.mjpg?fps=30")
             answer = connection.getresponse()
             while not self._closing.is_set():

@@ -16,11 +16,12 @@ TOGETHER_SECONDS = (
 
 
 class Timeline:
-    """What the tracks of one container share: the shift from their clock to ours."""
+    """What the tracks of one container share: the shift from their clock to ours, and the count of their clocks."""
 
     def __init__(self, live: bool) -> None:
         self.live = live
         self.shift: Fraction | None = None  # seconds; None until the first picture is known
+        self.clock = 0
 
     def start(self, first: Fraction) -> None:
         """The moment ``first`` (seconds on the container's clock) becomes zero."""
@@ -35,6 +36,7 @@ class Track:
         self._timeline = timeline
         self._step = max(step, 1)
         self._shift: int | None = None
+        self._clock = 0  # that the shift is of
         self._last: int | None = None
         self._last_now = 0.0
 
@@ -44,12 +46,12 @@ class Track:
         ``stamp`` and ``duration`` are the container's, in ticks, None or 0 where it does not know; ``now`` is a
         monotonic clock in seconds. `Timeline.start` has been called.
         """
-        if self._shift is None:
-            self._shift = self._ticks(self._timeline.shift or Fraction(0))
+        if self._shift is None or self._clock == self._timeline.clock:
+            self._clock, self._shift = self._timeline.clock, self._ticks(self._timeline.shift or Fraction(0))
         following = 0 if self._last is None else self._last + self._step
         pts = following if stamp is None else stamp + self._shift
         if stamp is not None and self._broken(pts, now):
-            pts = self._rejoin(stamp, following, now)
+            pts = self._rejoin(stamp, following)
         if self._last is not None:
             pts = max(pts, self._last + 1)
         self._step = duration or self._step
@@ -64,15 +66,21 @@ class Track:
             return False
         return gap < -BACKWARD_SECONDS or (self._timeline.live and gap - (now - self._last_now) > FORWARD_SECONDS)
 
-    def _rejoin(self, stamp: int, following: int, now: float) -> int:
-        """Go on where we were: by the shift another track has found if it serves, so that they stay in step."""
-        shared = self._ticks(self._timeline.shift or Fraction(0))
-        apart = float(abs(stamp + shared - following) * self.time_base)
-        if apart > TOGETHER_SECONDS or self._broken(stamp + shared, now):
-            shared = following - stamp
-            self._timeline.shift = shared * self.time_base
-        self._shift = shared
-        return stamp + shared
+    def _rejoin(self, stamp: int, following: int) -> int:
+        """Go on where we were, on the new clock that another track has found if it serves, so that they stay in step.
+
+        Where that would take us back, because we were ahead of the other when the clock changed, both go on later.
+        """
+        timeline = self._timeline
+        shift = timeline.shift or Fraction(0)
+        behind = (following - stamp) * self.time_base - shift
+        if self._clock == timeline.clock or abs(behind) > TOGETHER_SECONDS:
+            timeline.clock += 1
+            timeline.shift = shift + behind
+        elif behind > 0:
+            timeline.shift = shift + behind
+        self._clock, self._shift = timeline.clock, self._ticks(timeline.shift or Fraction(0))
+        return stamp + self._shift
 
     def _ticks(self, seconds: Fraction) -> int:
         return round(seconds / self.time_base)
