@@ -62,7 +62,8 @@ def live_from_webcam_to_virtual_camera() -> str:
     finally:
         live.kill()
     final = json.loads(REPORT.read_text())
-    assert final["frames_in"] == final["frames_out"] + final["dropped"], final
+    unseen = final["frames_in"] - final["frames_out"] - final["dropped"]
+    assert unseen in (0, 1), final  # one may have been at the painter's when it ended
     return f"{final['frames_in']} frames in, {final['frames_out']} out while watched, {final['dropped']} not painted"
 
 

@@ -40,7 +40,7 @@ def copy_model(where: Path) -> Path:
     path = folder / "manifest.json"
     facts = msgspec.json.decode(path.read_bytes())
     facts["banks"] = dict(list(facts["banks"].items())[:2])
-    path.write_bytes(msgspec.json.encode({**facts, "variants": {}}))
+    path.write_bytes(msgspec.json.encode({**facts, "default": "", "variants": {}}))
     for variant in VARIANTS:
         shutil.rmtree(folder / variant, ignore_errors=True)
     return folder

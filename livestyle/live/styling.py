@@ -100,7 +100,7 @@ class Styling:
     ``watch`` is given each new source frame right before its painting goes to the outlets; it must not block.
 
     While nobody looks at any sink, live video rests: one frame in `REST` seconds is painted, and the next one as soon
-    as somebody looks. With a ``limit``, which is for measuring, it never rests.
+    as somebody looks or chooses something. With a ``limit``, which is for measuring, it never rests.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class Styling:
         if entry is not None and controls.paused and self._held is not None:
             self._stats.add_dropped()
             entry = None
-        if entry is not None and self._rests():
+        if entry is not None and self._rests() and not self._wants_repaint(controls):
             self._stats.add_dropped()
             self._rested = True
         elif entry is not None:
