@@ -135,6 +135,7 @@ def test_a_run_becomes_a_model_that_paints(folders: tuple[Path, Path], tmp_path:
     assert (tmp_path / "run" / "loss.png").stat().st_size > 1000
     _, manifest = export_run(tmp_path / "run", tmp_path / "model")
     assert list(manifest.banks) == ["reed", "stone"]
+    assert b"livestyle/model" not in (tmp_path / "model" / "encode.onnx").read_bytes()  # torch's stack traces
     again = Run(tmp_path / "again", make_config(folders), vgg=None, initial=tmp_path / "model").network.state_dict()
     trained = load_checkpoint(tmp_path / "run" / "checkpoint.pt")["network"]
     assert all(torch.equal(again[name], trained[name]) for name in trained)

@@ -29,6 +29,7 @@ from livestyle.deploy.quantize import (
     quantize,
     sample_inputs,
 )
+from livestyle.deploy.serialize import serialize_graph
 from livestyle.errors import ModelError
 from livestyle.media import Pixels
 
@@ -223,7 +224,7 @@ def write_variant(
     for name in QUANTIZED:
         ranges = {layer: record.range for layer, record in layers[name].items() if record.whole}
         if ranges:
-            files[name] = quantize(graphs[name], ranges, variant=variant).SerializeToString(deterministic=True)
+            files[name] = serialize_graph(quantize(graphs[name], ranges, variant=variant))
     return files
 
 

@@ -29,6 +29,7 @@ from livestyle.artifacts import (
     write_bank,
     write_whole,
 )
+from livestyle.deploy.serialize import serialize_graph
 from livestyle.errors import ModelError
 from livestyle.model.bank import StyleBankNetwork
 from livestyle.model.graphs import GRAPHS, build_graphs, make_examples
@@ -134,7 +135,7 @@ def export_graph(name: str, module: nn.Module, profile: Profile = LIVE) -> bytes
             dynamic_shapes=_free_sizes(name),
             verbose=False,
         )
-    return bytes(program.model_proto.SerializeToString())  # type: ignore[union-attr]
+    return serialize_graph(program.model_proto)  # type: ignore[union-attr]
 
 
 def _free_sizes(name: str) -> tuple[dict[int, Any] | None, ...]:
