@@ -154,7 +154,8 @@ def nginx_server(folder: Path, room: Room | None = None) -> RtmpServer:
         config.write_text(
             f"load_module {module};\ndaemon off;\nmaster_process off;\npid {home}/pid;\nerror_log {log} warn;\n"
             f"events {{ worker_connections 64; }}\nrtmp {{ server {{ listen {address}:{port};\n"
-            "  application app { live on; wait_key on; idle_streams off; } } }\n"
+            # sync: by how much a player's pictures may be off after some were left out; 300 ms unless set
+            "  application app { live on; wait_key on; idle_streams off; sync 10ms; } } }\n"
         )
         return [binary, "-p", str(home), "-e", str(log), "-c", str(config)]
 

@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from livestyle.errors import SourceError, SourceLost
 from livestyle.media import AudioInfo, AudioPacket, Pixels, StreamInfo
+from livestyle.sources.interleave import Interleave
 from livestyle.sources.reader import Picture
 from livestyle.sources.timeline import Timeline, Track
 
@@ -53,11 +54,14 @@ class Demuxer:
         time_base = self._video.time_base or Fraction(1, 1000)
         self._track = Track(self._timeline, time_base, round(1 / fps / time_base))
         self._sound = next(iter(container.streams.audio), None)
+        self._interleave: Interleave | None = None
         audio = _audio_info(self._sound)
         if audio is None:
             self._sound = None
         else:
             self._sound_track = Track(self._timeline, audio.time_base, round(Fraction(1, 50) / audio.time_base))
+            if live and container.format.name == "flv":
+                self._interleave = Interleave(self._timeline, self._track, self._sound_track)
         self._wanted = [stream for stream in (self._video, self._sound) if stream is not None]
         self._demuxed = self._demux()
         self._items = self._decode()
@@ -144,6 +148,8 @@ class Demuxer:
 
     def _picture(self, image: av.VideoFrame) -> Picture:
         pts = self._track.mend(_stamp(image), image.duration, self._captured)
+        if self._interleave is not None:
+            self._interleave.see(pts)
         picture = Picture(partial(_to_rgb, image), self._index, pts, self._track.time_base, self._captured)
         self._index += 1
         return picture
@@ -158,6 +164,8 @@ class Demuxer:
     def _audio_packet(self, packet: av.Packet[AudioStream]) -> AudioPacket:
         stamp = packet.dts if packet.pts is None else packet.pts
         pts = self._sound_track.mend(stamp, packet.duration, self._captured)
+        if self._interleave is not None:
+            self._interleave.hear(pts)
         return AudioPacket(bytes(packet), pts, packet.duration or 0, self._sound_track.time_base)
 
 

@@ -37,6 +37,7 @@ class Track:
         self._step = max(step, 1)
         self._shift: int | None = None
         self._clock = 0  # that the shift is of
+        self._leapt = 0  # on this clock
         self._last: int | None = None
         self._last_now = 0.0
 
@@ -49,7 +50,7 @@ class Track:
         if self._shift is None or self._clock == self._timeline.clock:
             self._clock, self._shift = self._timeline.clock, self._ticks(self._timeline.shift or Fraction(0))
         following = 0 if self._last is None else self._last + self._step
-        pts = following if stamp is None else stamp + self._shift
+        pts = following if stamp is None else stamp + self._shift + self._leapt
         if stamp is not None and self._broken(pts, now):
             pts = self._rejoin(stamp, following)
         if self._last is not None:
@@ -57,6 +58,10 @@ class Track:
         self._step = duration or self._step
         self._last, self._last_now = pts, now
         return pts
+
+    def leap(self, seconds: Fraction) -> None:
+        """From here on everything is later by ``seconds``, until the clock changes."""
+        self._leapt += self._ticks(seconds)
 
     def _broken(self, pts: int, now: float) -> bool:
         gap = float((pts - (self._last or 0)) * self.time_base)
@@ -71,6 +76,7 @@ class Track:
 
         Where that would take us back, because we were ahead of the other when the clock changed, both go on later.
         """
+        self._leapt = 0
         timeline = self._timeline
         shift = timeline.shift or Fraction(0)
         behind = (following - stamp) * self.time_base - shift
