@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+from model_copies import edit_manifest
 
 from livestyle.artifacts import Kernel, Model, find_engines, load_model, read_bank, write_bank
 from livestyle.errors import ConfigError, ModelError
@@ -18,11 +19,6 @@ from livestyle.errors import ConfigError, ModelError
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return Path(shutil.copytree(find_engines() / "live", tmp_path / "live"))
-
-
-def edit_manifest(folder: Path, **changes: object) -> None:
-    path = folder / "manifest.json"
-    path.write_bytes(msgspec.json.encode({**msgspec.json.decode(path.read_bytes()), **changes}))
 
 
 def test_shipped_model_is_whole() -> None:

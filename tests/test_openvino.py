@@ -11,6 +11,7 @@ import numpy as np
 import openvino as ov
 import openvino.properties.hint as hints
 import pytest
+from model_copies import edit_manifest
 
 from livestyle.artifacts import Model, find_engines, hash_file, load_model
 from livestyle.backends import openvino_cpu
@@ -34,11 +35,6 @@ Change = Callable[[ov.Model], None]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return Path(shutil.copytree(find_engines() / "live", tmp_path / "live"))
-
-
-def edit_manifest(folder: Path, **changes: object) -> None:
-    path = folder / "manifest.json"
-    path.write_bytes(msgspec.json.encode({**msgspec.json.decode(path.read_bytes()), **changes}))
 
 
 def paint(backend: OpenVinoBackend, pixels: np.ndarray) -> np.ndarray:

@@ -31,16 +31,7 @@ STYLES = load_model().styles
 ASKED = [Region("person", ((STYLES[0], 1.0),))]
 SIZE = (320, 180)
 GRID = Grid(84, 49, 4, 8)  # of such a picture, with its margin
-
-
-@pytest.fixture(autouse=True)
-def own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """A working folder of the test's own, and the log as it was."""
-    monkeypatch.chdir(tmp_path)
-    logger = logging.getLogger("livestyle")
-    handlers, level, propagate = list(logger.handlers), logger.level, logger.propagate
-    yield
-    logger.handlers, logger.level, logger.propagate = handlers, level, propagate
+pytestmark = pytest.mark.usefixtures("own_folder", "own_log")
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """``livestyle styles``: the table, its JSON, and the contact sheet."""
 
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -18,16 +16,12 @@ from livestyle.pictures import read_picture, write_picture
 
 
 @pytest.fixture(autouse=True)
-def own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def own_surroundings(monkeypatch: pytest.MonkeyPatch, own_log: None, tmp_path: Path) -> None:
     """A cache and a working folder of the test's own, and the log as it was."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
-    logger = logging.getLogger("livestyle")
-    handlers, level, propagate = list(logger.handlers), logger.level, logger.propagate
-    yield
-    logger.handlers, logger.level, logger.propagate = handlers, level, propagate
 
 
 def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

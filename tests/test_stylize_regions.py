@@ -1,7 +1,5 @@
 """``livestyle stylize`` with regions and the source's colours: what the files show, and what bad masks say."""
 
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -19,14 +17,9 @@ SIZE = (160, 96)
 
 
 @pytest.fixture(autouse=True)
-def own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def given_picture(own_folder: None, own_log: None) -> None:
     """A working folder of the test's own with a picture in it, and the log as it was."""
-    monkeypatch.chdir(tmp_path)
     write_picture(Path("in.png"), make_texture(*SIZE, seed=1))
-    logger = logging.getLogger("livestyle")
-    handlers, level, propagate = list(logger.handlers), logger.level, logger.propagate
-    yield
-    logger.handlers, logger.level, logger.propagate = handlers, level, propagate
 
 
 def run(*arguments: str, verb: str = "stylize") -> int:
