@@ -1,14 +1,12 @@
 """Picture and sound that a server moves against each other on the way stay together all the same."""
 
-import http.server
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from clips import make_clip
+from live_http import served
 
 from livestyle.errors import SourceLost
 from livestyle.media import Frame
@@ -81,29 +79,6 @@ def test_another_publisher_is_measured_by_itself() -> None:
     stream.play(3.0)
     stream.play(3.0, late=300)
     assert set(stream.play(10.0, restarts=True)[1:]) == {0}
-
-
-@contextmanager
-def served(film: bytes) -> Iterator[str]:
-    """The address of a stream without an end that says so, as a live FLV stream over HTTP is."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(film)
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/live"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def lose_time(film: bytes, since: int, lost: int) -> bytes:

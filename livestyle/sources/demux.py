@@ -64,7 +64,8 @@ class Demuxer:
                 self._interleave = Interleave(self._timeline, self._track, self._sound_track)
         self._wanted = [stream for stream in (self._video, self._sound) if stream is not None]
         self._demuxed = self._demux()
-        self._items = self._decode()
+        self._decoded = self._decode()
+        self._items: Iterator[Picture | AudioPacket] = self._decoded
         frames = None if live else self._video.frames or None
         self.info = StreamInfo(*self._size(), fps, live, audio, frames)
 
@@ -72,7 +73,12 @@ class Demuxer:
         return self._items
 
     def close(self) -> None:
-        """Let go of what was read last; nothing more comes. May be called twice."""
+        """Let go of the decoders and of what was read last; nothing more comes. May be called twice.
+
+        Without it they stay: generators that have begun refer to this object and it to them, and Python looks for such
+        circles once in hundreds of reopenings.
+        """
+        self._decoded.close()
         self._demuxed.close()
 
     def _size(self) -> tuple[int, int]:
@@ -90,7 +96,7 @@ class Demuxer:
             f"{self._name} holds no picture that can be decoded, {MOST_PIXELS / 1e6:.0f} megapixels at most"
         )
 
-    def _decode(self) -> Iterator[Picture | AudioPacket]:
+    def _decode(self) -> Generator[Picture | AudioPacket, None, None]:
         early: list[av.Packet[AudioStream]] = []  # sound that came before the first picture, which sets the clock
         for packet in self._packets():
             if packet.stream is not self._video:

@@ -8,6 +8,7 @@ use after free. When it is blocked at the end, it is left behind as a daemon and
 
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,20 +48,24 @@ class Reader:
         self._changed = threading.Condition()
         self._items: deque[Picture | AudioPacket] = deque()
         self._info: StreamInfo | None = None
-        self._failure: BaseException | None = None
+        self._failure: Exception | None = None
         self._finished = False
         self._interrupted = False
         self._closed = False
-        self._produce = produce
-        self._thread = threading.Thread(target=self._run, name=f"source {name}", daemon=True)
+        # not kept here: it belongs to the source, which keeps us
+        self._thread = threading.Thread(target=self._run, args=(produce,), name=f"source {name}", daemon=True)
         self._thread.start()
 
-    def _run(self) -> None:
-        failure: BaseException | None = None
+    def _run(self, produce: Callable[["Reader"], None]) -> None:
         try:
-            self._produce(self)
+            produce(self)
         except Exception as error:  # the thread's top frame: raised again in whoever waits in `opened` or `take`
-            failure = error
+            _clear(error)
+            self._finish(error)
+        else:
+            self._finish(None)
+
+    def _finish(self, failure: Exception | None) -> None:
         with self._changed:
             self._failure = failure
             self._finished = True
@@ -87,9 +92,11 @@ class Reader:
                 self._drop_picture()
             while not self._info.live and len(self._items) >= AHEAD and not self.stopping:
                 self._changed.wait()
+            if self.stopping:
+                return False
             self._items.append(item)
             self._changed.notify_all()
-            return not self.stopping
+            return True
 
     def _drop_picture(self) -> None:
         if any(isinstance(item, Picture) for item in self._items):
@@ -149,6 +156,15 @@ class Reader:
         """Let go. May be called twice, from any thread but that of ``produce``."""
         with self._changed:
             self._closed = True
+            self._failure = None  # it has been through here: whoever has it has us
             self._items.clear()
             self._changed.notify_all()
         self._thread.join(JOIN_SECONDS)
+
+
+def _clear(error: BaseException) -> None:
+    """Let go of the decoder and its threads, which the variables of the functions that an error has left hold on to."""
+    cause: BaseException | None = error
+    while cause is not None:
+        traceback.clear_frames(cause.__traceback__)
+        cause = cause.__cause__

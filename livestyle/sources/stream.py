@@ -9,6 +9,7 @@ import socket
 import stat
 import threading
 import time
+from contextlib import closing
 from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL, ECONNRESET, EPERM, EPIPE
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -120,9 +121,9 @@ class StreamSource:
         container = self._listen(reader) if self._scheme == LISTEN else self._open()
         if container is None:
             return
-        with container:
-            finite_http = self._scheme.startswith("http") and bool(container.duration)
-            demuxer = Demuxer(container, self._name, live=bool(self._scheme) and not finite_http)
+        finite_http = self._scheme.startswith("http") and bool(container.duration)
+        live = bool(self._scheme) and not finite_http
+        with container, closing(Demuxer(container, self._name, live=live)) as demuxer:
             reader.announce(demuxer.info)
             for item in demuxer:
                 if not reader.offer(item):
