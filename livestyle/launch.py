@@ -5,7 +5,6 @@ It stands above both ``live`` and ``control``, which do not know each other.
 
 import contextlib
 import functools
-import json
 import logging
 import os
 import signal
@@ -15,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
+import msgspec
 import platformdirs
 from rich.console import Console
 from rich.live import Live
@@ -349,6 +349,6 @@ def _write_report(path: Path | None, stats: Stats) -> None:
         return
     try:
         facts = {**stats.report(), "timeline": stats.timeline()}
-        write_whole(path, json.dumps(facts, indent=2).encode() + b"\n")
+        write_whole(path, msgspec.json.format(msgspec.json.encode(facts), indent=2) + b"\n")
     except OSError as error:
         raise LivestyleError(f"cannot write the report {path}: {error.strerror or error}") from error

@@ -4,7 +4,6 @@ import fcntl
 import os
 import struct
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 from pictures import picture
+from repeating import repeated
 
 from livestyle.errors import LivestyleError, SinkStalled
 from livestyle.media import Frame, Pixels, StreamInfo
@@ -152,24 +152,19 @@ def showing(device: str, info: StreamInfo = INFO, number: int = 7) -> Iterator[N
     """The sink, open and fed with one picture again and again from a thread, as an outlet does."""
     sink = open_sink(f"virtualcam:{device}", info)
     frame = Frame(picture(info.width, info.height, number), 0, 0, Fraction(1, 30), 0.0)
-    done = threading.Event()
     failures: list[BaseException] = []
 
     def feed() -> None:
         try:
-            while not done.wait(0.03):
-                sink.write(frame)
+            sink.write(frame)
         except SinkStalled as error:
             failures.append(error)
 
     sink.write(frame)  # from here on a device with exclusive_caps=1 is a camera
-    thread = threading.Thread(target=feed)
-    thread.start()
     try:
-        yield
+        with repeated(feed, 0.03):
+            yield
     finally:
-        done.set()
-        thread.join()
         sink.close()
     assert not failures, failures
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from web_rig import Rig, Viewer, make_frame
+from web_rig import Rig, Viewer, fetch, make_frame
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -37,7 +37,7 @@ def at_loopback(rig: Rig) -> str:
 def ask(rig: Rig, path: str, body: bytes | None = None, **headers: str) -> tuple[int, http.client.HTTPMessage, bytes]:
     """One request to the server at 127.0.0.1, which it listens at too."""
     request = urllib.request.Request(at_loopback(rig) + path, body, headers)
-    return rig.ask(request)
+    return fetch(request)
 
 
 # ---- without the token
@@ -152,7 +152,7 @@ def test_it_is_reached_by_every_address_of_this_computer(lan: Rig) -> None:
     hosts = ["127.0.0.1", find_address()] + (["[::1]"] if socket.has_dualstack_ipv6() else [])
     for host in hosts:
         url = f"http://{f'[{host}]' if host.count(':') > 1 and host[0] != '[' else host}:{lan.server.port}/api/state"
-        assert lan.ask(urllib.request.Request(url, headers=BEARER))[0] == 200
+        assert fetch(urllib.request.Request(url, headers=BEARER))[0] == 200
     assert lan.server.url.startswith("http://")
     assert find_address() in lan.server.url
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from typer.testing import CliRunner
-from web_rig import Rig
+from web_rig import Rig, fetch
 
 from livestyle.cli import app
 from livestyle.control.access import Access, open_network
@@ -26,7 +26,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def ask(rig: Rig, path: str, method: str = "GET", **headers: str) -> tuple[int, Any]:
     url = f"http://127.0.0.1:{rig.server.port}{path}"
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
-    status, _, body = rig.ask(urllib.request.Request(url, b"" if method == "POST" else None, headers, method=method))
+    status, _, body = fetch(urllib.request.Request(url, b"" if method == "POST" else None, headers, method=method))
     return status, json.loads(body) if body.startswith(b"{") else body
 
 

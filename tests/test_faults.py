@@ -2,7 +2,6 @@
 
 import json
 import os
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -12,7 +11,18 @@ import pytest
 
 from livestyle.cli import main
 from livestyle.errors import ConfigError
-from livestyle.evaluate.beacon import FLASH, FPS, RATE, SECONDS, Ear, Flash, draw_flash, make_sound, read_flash
+from livestyle.evaluate.beacon import (
+    FLASH,
+    FPS,
+    RATE,
+    SECONDS,
+    Ear,
+    Flash,
+    draw_flash,
+    make_sound,
+    read_flash,
+    write_beacon,
+)
 from livestyle.evaluate.faults import plan_faults
 from livestyle.evaluate.faults_report import Fault, follow, judge, pair
 from livestyle.evaluate.viewer import Event, watch
@@ -113,23 +123,7 @@ def test_every_kind_of_fault_has_its_turn_and_a_seed_repeats_it():
 
 def test_a_recording_is_read_like_a_stream(tmp_path: Path):
     path = tmp_path / "clip.mkv"
-    with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=FPS, options={"preset": "ultrafast", "bf": "0"})
-        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
-        audio = container.add_stream("aac", rate=RATE, layout="stereo")
-        for number in range(3 * FPS):
-            second, place = divmod(number, FPS)
-            grey = np.full((64, 96, 3), 90 + number % 9, np.uint8)
-            pixels = draw_flash(Flash(second, place), 96, 64) if place < FLASH else grey
-            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-            picture.pts, picture.time_base = number, Fraction(1, FPS)
-            container.mux(video.encode(picture))
-            if place == 0:
-                sound = av.AudioFrame.from_ndarray(make_sound(second)[None], format="s16", layout="stereo")
-                sound.rate, sound.pts, sound.time_base = RATE, second * RATE, Fraction(1, RATE)
-                container.mux(audio.encode(sound))
-        container.mux(video.encode())
-        container.mux(audio.encode())
+    write_beacon(path, 96, 64, seconds=3)
     with av.open(str(path)) as container:
         sights = pair(list(watch(container)), 0.0)
     assert [sight.skew_ms for sight in sights] == pytest.approx([0.0] * len(sights), abs=4.0)

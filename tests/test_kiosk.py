@@ -11,6 +11,7 @@ import pytest
 from browser import wait_for
 from kiosk_stage import IDLE, PIN, Clock, KioskStage
 from page_stage import STYLES
+from web_rig import fetch
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -31,12 +32,7 @@ def ask(
 ) -> tuple[int, http.client.HTTPMessage, bytes]:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(stage.server.url + path, data, {"Cookie": cookie}, method=method or None)
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return answer.status, answer.headers, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.headers, error.read()
+    return fetch(request)
 
 
 def command(stage: KioskStage, text: str, cookie: str = "") -> int:

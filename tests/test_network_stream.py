@@ -21,6 +21,7 @@ import pytest
 from clips import make_clip, number_of
 from live_http import served
 from publisher import publisher
+from repeating import repeated
 from servers import free_port, nginx_rtmp, node_media_server
 
 from livestyle.errors import SourceError, SourceLost
@@ -34,23 +35,10 @@ HELD_UP = 0.5  # seconds that no other thread may stand still
 @contextmanager
 def heartbeat() -> Iterator[None]:
     """Fails if a thread that only sleeps is held up for more than `HELD_UP` meanwhile."""
-    worst, done = [0.0], threading.Event()
-
-    def beat() -> None:
-        last = time.monotonic()
-        while not done.wait(0.01):
-            now = time.monotonic()
-            worst[0] = max(worst[0], now - last)
-            last = now
-
-    thread = threading.Thread(target=beat)
-    thread.start()
-    try:
+    beats = [time.monotonic()]
+    with repeated(lambda: beats.append(time.monotonic()), 0.01):
         yield
-    finally:
-        done.set()
-        thread.join()
-    assert worst[0] < HELD_UP
+    assert max((after - before for before, after in pairwise(beats)), default=0.0) < HELD_UP
 
 
 @contextmanager

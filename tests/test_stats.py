@@ -31,9 +31,9 @@ def test_the_timeline_counts_frames_second_by_second(clock: Clock):
         stats.set_painting(1, (512, 288))
     clock.now = 103.0
     line = stats.timeline()
-    assert [entry["second"] for entry in line] == [0, 1, 2]
-    assert [entry["fps"] for entry in line] == [30, 20, 10]
-    assert {(entry["size"], entry["level"]) for entry in line} == {("512x288", 1)}  # as it was at its end
+    assert [entry.second for entry in line] == [0, 1, 2]
+    assert [entry.fps for entry in line] == [30, 20, 10]
+    assert {(entry.size, entry.level) for entry in line} == {("512x288", 1)}  # as it was at its end
 
 
 def test_seconds_without_a_frame_are_in_it_and_drops_are_counted_where_they_were(clock: Clock):
@@ -44,7 +44,7 @@ def test_seconds_without_a_frame_are_in_it_and_drops_are_counted_where_they_were
     stats.add_missed("null", 2)
     stats.add_written("null", clock.now)
     clock.now += 1.0
-    assert [(entry["fps"], entry["dropped"]) for entry in stats.timeline()] == [(1, 0), (0, 0), (1, 9)]
+    assert [(entry.fps, entry.dropped) for entry in stats.timeline()] == [(1, 0), (0, 0), (1, 9)]
 
 
 def test_a_long_session_keeps_the_newest_hour(clock: Clock):
@@ -53,9 +53,9 @@ def test_a_long_session_keeps_the_newest_hour(clock: Clock):
     clock.now += 2 * HOUR
     line = stats.timeline()
     assert len(line) == HOUR
-    assert line[-1]["second"] == 2 * HOUR - 1
+    assert line[-1].second == 2 * HOUR - 1
     clock.now += 1.0
-    assert stats.timeline()[-1]["second"] == 2 * HOUR
+    assert stats.timeline()[-1].second == 2 * HOUR
 
 
 def test_the_report_says_how_it_is_painted_and_how_much_memory_that_takes(clock: Clock):

@@ -8,7 +8,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
-from web_rig import Rig, Viewer, make_board, make_frame, make_report, wait_until
+from web_rig import Rig, Viewer, fetch, make_board, make_frame, make_report, wait_until
 
 from livestyle.control.web import WebServer
 from livestyle.media import Frame
@@ -51,7 +51,7 @@ def test_a_frame_rate_out_of_range_is_refused(rig: Rig, fps: str) -> None:
 
 def test_asking_for_the_headers_of_the_preview_watches_nothing(rig: Rig) -> None:
     request = urllib.request.Request(rig.server.url + "/preview.mjpg", method="HEAD")
-    assert rig.ask(request)[0] == 200
+    assert fetch(request)[0] == 200
     assert rig.server.viewers == 0
 
 

@@ -35,6 +35,16 @@ def make_report() -> dict[str, object]:
     return {"fps": 29.7, "frames_out": 12, "latency_ms": {"p50": 41.0, "p95": float("nan")}, "sinks": {"page": "live"}}
 
 
+def fetch(request: urllib.request.Request) -> tuple[int, Any, bytes]:
+    """Status, headers and body of what the server answers, good or bad."""
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, answer.headers, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers, error.read()
+
+
 class Rig:
     """A server with its board and its preview."""
 
@@ -44,23 +54,15 @@ class Rig:
         self.server = WebServer(self.board, self.preview, make_report, access=access, port=0, thumbnails={"udnie": PNG})
 
     def get(self, path: str, **headers: str) -> tuple[int, Any, bytes]:
-        return self.ask(urllib.request.Request(self.server.url + path, headers=headers))
+        return fetch(urllib.request.Request(self.server.url + path, headers=headers))
 
     def post(self, body: bytes, **headers: str) -> tuple[int, Any, bytes]:
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.ask(urllib.request.Request(self.server.url + "/api/command", body, headers, method="POST"))
+        return fetch(urllib.request.Request(self.server.url + "/api/command", body, headers, method="POST"))
 
     def command(self, text: str) -> tuple[int, dict[str, Any]]:
         status, _, body = self.post(json.dumps({"command": text}).encode())
         return status, json.loads(body)
-
-    def ask(self, request: urllib.request.Request) -> tuple[int, Any, bytes]:
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return answer.status, answer.headers, answer.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.headers, error.read()
 
     @property
     def socket_url(self) -> str:

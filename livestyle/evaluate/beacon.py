@@ -51,8 +51,11 @@ class Beep(NamedTuple):
     second: int
 
 
-def write_beacon(path: Path, width: int, height: int) -> None:
-    """Encode the clip (any container that holds H.264 and AAC), with two key pictures a second, one at each flash."""
+def write_beacon(path: Path, width: int, height: int, seconds: int = SECONDS) -> None:
+    """Encode the clip (any container that holds H.264 and AAC), with two key pictures a second, one at each flash.
+
+    It loops without a seam if ``seconds`` is `SECONDS`.
+    """
     scene = Clip(width, height)
     settings = {"preset": "ultrafast", "tune": "zerolatency", "crf": "20", "bf": "0", "g": str(FPS // 2)}
     settings |= {"sc_threshold": "0"}
@@ -60,13 +63,13 @@ def write_beacon(path: Path, width: int, height: int) -> None:
         video = container.add_stream("libx264", rate=FPS, options=settings)
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         audio = container.add_stream("aac", rate=RATE, layout="stereo")
-        for number in range(FPS * (SECONDS + 1)):  # a second more of sound, whose end is encoded late
+        for number in range(FPS * (seconds + 1)):  # a second more of sound, whose end is encoded late
             second, place = divmod(number, FPS)
             plain = 64 + scene.next().pixels // 2
             pixels = draw_flash(Flash(second % SECONDS, place), width, height) if place < FLASH else plain
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
             picture.pts, picture.time_base = number, Fraction(1, FPS)
-            if second < SECONDS:
+            if second < seconds:
                 container.mux(video.encode(picture))
             if place == 0:
                 sound = av.AudioFrame.from_ndarray(make_sound(second)[None], format="s16", layout="stereo")

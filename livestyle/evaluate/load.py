@@ -72,7 +72,7 @@ def measure_load(model: Model, size: str, seconds: int, out: Path, *, backend: s
     names = ("alone", "one core taken", "alone again")
     stretches = tuple(_sum_up(name, timeline[n * third : (n + 1) * third]) for n, name in enumerate(names))
     again = timeline[2 * third :]
-    back = next((n for n, second in enumerate(again) if all(later["level"] == 0 for later in again[n:])), None)
+    back = next((n for n, second in enumerate(again) if all(later.level == 0 for later in again[n:])), None)
     report = LoadReport(f"{width}x{height}", governed, stretches, back, tuple(timeline))
     write_text(out / "load.json", msgspec.json.format(msgspec.json.encode(report), indent=1).decode() + "\n")
     plot_load(report, third, out / "load.png")
@@ -126,21 +126,21 @@ def _wait(stats: Stats, seconds: int, runner: threading.Thread) -> None:
 
 
 def _sum_up(name: str, seconds: Sequence[Second]) -> Stretch:
-    rates, levels = [second["fps"] for second in seconds], [second["level"] for second in seconds]
-    dropped = sum(second["dropped"] for second in seconds)
+    rates, levels = [second.fps for second in seconds], [second.level for second in seconds]
+    dropped = sum(second.dropped for second in seconds)
     return Stretch(name, round(sum(rates) / len(rates), 2), min(rates), dropped, max(levels), levels[-1])
 
 
 def plot_load(report: LoadReport, third: int, target: Path) -> None:
     """Frames per second and painted lines over time; the load is shaded."""
-    moments = [second["second"] + 0.5 for second in report.timeline]
+    moments = [second.second + 0.5 for second in report.timeline]
     figure = Figure(figsize=(9, 5), layout="tight")
     rate, lines = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-    rate.plot(moments, [second["fps"] for second in report.timeline], linewidth=1.2)
+    rate.plot(moments, [second.fps for second in report.timeline], linewidth=1.2)
     rate.axhline(29, color="grey", linewidth=0.8, linestyle=":")
     rate.set_ylim(0, FPS + 3)
     rate.set_ylabel("new frames in the second")
-    lines.step(moments, [int(second["size"].partition("x")[2]) for second in report.timeline], where="mid")
+    lines.step(moments, [int(second.size.partition("x")[2]) for second in report.timeline], where="mid")
     lines.set_ylim(bottom=0)
     lines.set_ylabel("painted lines")
     lines.set_xlabel("seconds")

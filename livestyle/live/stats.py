@@ -7,8 +7,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypedDict, cast
+from typing import TypedDict
 
+import msgspec
 import numpy as np
 
 from livestyle.live.fit import Size
@@ -32,11 +33,11 @@ class Painting(TypedDict):
     size: str
 
 
-class Second(TypedDict):
+class Second(msgspec.Struct, frozen=True, gc=False):
     """One second of the ``timeline``, counted from the first frame that a sink wrote.
 
     ``fps`` is how many new frames the furthest sink wrote in it and ``dropped`` how many were lost; ``level`` and
-    ``size`` are those at its end, and so is ``rss_mb``.
+    ``size`` are those at its end, and so is ``rss_mb``. No dict: an hour of those would be 1.4 MB, of these 0.5.
     """
 
     second: int
@@ -71,17 +72,6 @@ class Report(TypedDict):
     sinks: dict[str, str]
 
 
-class _Entry(NamedTuple):
-    """A `Second` in a quarter of the memory: as dicts an hour of them would be 1.4 MB."""
-
-    second: int
-    fps: int
-    dropped: int
-    level: int
-    size: str
-    rss_mb: float | None
-
-
 class _SinkCount:
     __slots__ = ("dropped", "repeated", "status", "times", "written")
 
@@ -108,7 +98,7 @@ class Stats:
         self._stages: dict[str, deque[float]] = {}
         self._latency: deque[float] = deque(maxlen=WINDOW)
         self._painting = Painting(level=0, size="")
-        self._timeline: deque[_Entry] = deque(maxlen=HOUR)
+        self._timeline: deque[Second] = deque(maxlen=HOUR)
         self._began: float | None = None  # when the first frame was written
         self._counted = (0, 0)  # written and dropped at the start of the running second
         self._resident = read_resident()
@@ -198,7 +188,7 @@ class Stats:
             first = self._furthest()
             before, self._counted = self._counted, (first.written, self._dropped + first.dropped)
             written, dropped = self._counted[0] - before[0], self._counted[1] - before[1]
-            self._timeline.append(_Entry(number, written, dropped, **self._painting, rss_mb=self._resident))
+            self._timeline.append(Second(number, written, dropped, **self._painting, rss_mb=self._resident))
 
     def _furthest(self) -> _SinkCount:
         return max(self._sinks.values(), key=lambda count: count.written, default=_SinkCount())
@@ -208,7 +198,7 @@ class Stats:
         now = self._clock()
         with self._lock:
             self._close_seconds(now)
-            return [cast(Second, entry._asdict()) for entry in self._timeline]
+            return list(self._timeline)
 
     def report(self) -> Report:
         """Everything as one plain dict, ready for JSON."""
