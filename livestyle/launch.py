@@ -36,6 +36,7 @@ from livestyle.errors import ConfigError, LivestyleError, SourceError
 from livestyle.live.clip import record_clip
 from livestyle.live.fit import fit_painting
 from livestyle.live.look import Grader, LookThumbnails
+from livestyle.live.memory import limit_arenas
 from livestyle.live.outlet import SinkPlan
 from livestyle.live.person import PersonMasks
 from livestyle.live.regions import DrawnMask, read_regions
@@ -64,6 +65,7 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
     Ends with the source, after ``config.frames``, by a command, by Ctrl-C or by SIGTERM. Raises `LivestyleError`.
     """
     console = console or Console(stderr=True, highlight=False)
+    limit_arenas()
     _check_report(config.report)
     surfaces = plan_surfaces(config)
     preview, sources = PreviewSink(), PreviewSink()  # painted frames for the page, and unpainted ones

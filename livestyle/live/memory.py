@@ -1,9 +1,14 @@
-"""How much memory a session takes: this process and the children that push its streams."""
+"""How much memory a session takes: this process and the children that push its streams, and that it stays so."""
 
+import contextlib
+import ctypes
 import os
+import sys
 from pathlib import Path
 
 PROC = Path("/proc")
+ARENAS = 2
+_M_ARENA_MAX = -8  # of glibc's malloc.h
 
 
 def read_resident() -> float | None:
@@ -13,6 +18,17 @@ def read_resident() -> float | None:
         return _resident("self") + sum(_resident(child) for task in tasks for child in _children(task))
     except OSError:
         return None
+
+
+def limit_arenas() -> None:
+    """Let glibc's malloc serve all threads from `ARENAS` heaps; does nothing elsewhere.
+
+    It would make eight for each core, and every thread of a source that is opened again takes another of them, where
+    what FFmpeg freed stays: 31 MB from the 5th reopening to the 35th at 320×180, and 0.5 MB so.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError):  # another C library
+            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, ARENAS)
 
 
 def _resident(process: str) -> float:
