@@ -24,7 +24,7 @@ from livestyle.evaluate.beacon import (
     write_beacon,
 )
 from livestyle.evaluate.faults import plan_faults
-from livestyle.evaluate.faults_report import Fault, follow, judge, pair
+from livestyle.evaluate.faults_report import Fault, follow, format_faults, judge, pair
 from livestyle.evaluate.viewer import Event, watch
 
 KINDS = ("origin killed", "target stopped", "publisher away")
@@ -101,7 +101,11 @@ def test_a_fault_is_over_when_new_pictures_with_sound_flow_again():
     assert outcome.skew_before_ms == pytest.approx(0.0, abs=0.2)
     assert outcome.worst_skew_ms == pytest.approx(60.0, abs=0.2)
     assert report.beyond == 6
+    assert outcome.memory_mb == 101.0
     assert report.recording_flashes == 6
+    table = format_faults(report).split("\n\n")[1].splitlines()
+    assert len({line.count("|") for line in table}) == 1
+    assert "| 101.0 |" in table[-1]
     assert report.stream.backwards == 0
 
 

@@ -34,6 +34,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
     Skew is picture minus sound (positive: the picture is late) in ms: median before, median after, and the worst from
     the beginning of the fault until the next one. Latency in ms likewise; None where no flash or beep was seen.
+    ``memory_mb`` is the last reading before the next fault, in MiB.
     """
 
     fault: Fault
@@ -43,6 +44,7 @@ class Outcome(msgspec.Struct, frozen=True):
     worst_skew_ms: float | None
     latency_before_ms: float | None
     latency_after_ms: float | None
+    memory_mb: float | None
 
 
 class Sight(msgspec.Struct, frozen=True):
@@ -112,7 +114,7 @@ def judge(
     new = [event.at - started for event in pictures if event.change >= FRESH]
     sounds = [event.at - started for event in events if event.kind == "sound"]
     ends = [*(fault.began for fault in faults[1:]), seconds]
-    outcomes = [look_at(fault, end, sights, new, sounds) for fault, end in zip(faults, ends, strict=False)]
+    outcomes = [look_at(fault, end, sights, new, sounds, memory) for fault, end in zip(faults, ends, strict=False)]
     skews, latencies = [sight.skew_ms for sight in sights], [sight.latency_ms for sight in sights]
     megabytes = [amount for _, amount in memory] or [0.0]
     part = max(1, len(megabytes) // 10)
@@ -181,7 +183,12 @@ def pair(events: Sequence[Event], started: float) -> list[Sight]:
 
 
 def look_at(
-    fault: Fault, end: float, sights: Sequence[Sight], new: Sequence[float], sounds: Sequence[float]
+    fault: Fault,
+    end: float,
+    sights: Sequence[Sight],
+    new: Sequence[float],
+    sounds: Sequence[float],
+    memory: Sequence[tuple[float, float]],
 ) -> Outcome:
     """``end`` is when the next fault begins; ``new`` and ``sounds`` are the seconds at which they arrived, in order."""
     back = find_back(fault.ended, end, new, sounds)
@@ -197,6 +204,7 @@ def look_at(
         worst_skew_ms=max((sight.skew_ms for sight in during), key=abs, default=None),
         latency_before_ms=_known_median([sight.latency_ms for sight in before]),
         latency_after_ms=_known_median([sight.latency_ms for sight in after]),
+        memory_mb=next((amount for second, amount in reversed(memory) if fault.ended <= second < end), None),
     )
 
 
@@ -244,14 +252,16 @@ def format_faults(report: FaultReport) -> str:
         f"Relay {report.server} → livestyle → {report.server} with a recording at {report.size}, "
         f"{report.minutes:g} min, seed {report.seed}.",
         "",
-        "| at, s | fault | lasted, s | back after, s | skew before, ms | after | worst | latency before, ms | after |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| at, s | fault | lasted, s | back after, s | skew before, ms | after | worst | latency before, ms | after "
+        "| memory, MiB |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for outcome in report.outcomes:
         fault = outcome.fault
         cells = [f"{fault.began:.0f}", fault.kind, f"{fault.ended - fault.began:.1f}", _cell(outcome.back_s, "{:.1f}")]
         cells += [_cell(value) for value in (outcome.skew_before_ms, outcome.skew_after_ms, outcome.worst_skew_ms)]
         cells += [_cell(value, "{:.0f}") for value in (outcome.latency_before_ms, outcome.latency_after_ms)]
+        cells.append(_cell(outcome.memory_mb, "{:.1f}"))
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "| what | asked | got |", "|---|---|---|"]
     lines += [f"| {' | '.join(row)} |" for row in _summary(report)]
