@@ -35,3 +35,17 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise ModelError(f"{path} is not a checkpoint of livestyle")
     return state
+
+
+def open_run(folder: Path, resume: bool) -> dict[str, Any]:
+    """The checkpoint of the run in ``folder`` that is to go on, or nothing where one is to begin.
+
+    Raises `ConfigError` where a run is there and ``resume`` is not asked for, or the other way round; `ModelError` for
+    a damaged one.
+    """
+    exists = (folder / "checkpoint.pt").is_file()
+    if resume and not exists:
+        raise ConfigError(f"there is no run to resume in {folder}")
+    if exists and not resume:
+        raise ConfigError(f"{folder} already holds a run: give --resume, or another --out")
+    return load_checkpoint(folder / "checkpoint.pt") if resume else {}

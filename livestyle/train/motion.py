@@ -37,7 +37,7 @@ from livestyle.model.motion import MaskNetwork, warp_features
 from livestyle.model.profiles import LIVE, find_profile
 from livestyle.pictures import read_picture
 from livestyle.sources.scene import SceneSource
-from livestyle.train.checkpoint import load_checkpoint, save_checkpoint
+from livestyle.train.checkpoint import load_checkpoint, open_run, save_checkpoint
 from livestyle.train.data import PHOTO_SIDE, list_pictures, resize_short_side, split_photos, to_tensor
 from livestyle.train.sequences import Moving, draw_layers, draw_scene
 from livestyle.train.trainer import read_weights
@@ -81,13 +81,8 @@ def train_motion(folder: Path, settings: Mapping[str, object], *, resume: bool) 
     they stop. Raises `ConfigError` or `ModelError`.
     """
     given: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
-    exists = (folder / "checkpoint.pt").is_file()
-    if resume and not exists:
-        raise ConfigError(f"there is no run to resume in {folder}")
-    if exists and not resume:
-        raise ConfigError(f"{folder} already holds a run: give --resume, or another --out")
-    if resume:
-        kept = load_checkpoint(folder / "checkpoint.pt")
+    kept = open_run(folder, resume)
+    if kept:
         if "mask" not in kept:
             raise ConfigError(f"{folder} holds a run of 'livestyle train', not of train-motion")
         given = {**kept["config"], **given}

@@ -26,7 +26,7 @@ from livestyle.errors import ConfigError
 from livestyle.model.bank import StyleBankNetwork
 from livestyle.model.profiles import LIVE, find_profile
 from livestyle.pictures import write_picture
-from livestyle.train.checkpoint import load_checkpoint, save_checkpoint
+from livestyle.train.checkpoint import load_checkpoint, open_run, save_checkpoint
 from livestyle.train.data import (
     Crops,
     list_pictures,
@@ -101,14 +101,7 @@ def train(folder: Path, settings: Mapping[str, object], *, resume: bool, start: 
     Raises `ConfigError` or `ModelError`.
     """
     given = {key: value for key, value in settings.items() if value is not None}
-    kept: dict[str, object] = {}
-    exists = (folder / "checkpoint.pt").is_file()
-    if resume and not exists:
-        raise ConfigError(f"there is no run to resume in {folder}")
-    if exists and not resume:
-        raise ConfigError(f"{folder} already holds a run: give --resume, or another --out")
-    if resume:
-        kept = dict(load_checkpoint(folder / "checkpoint.pt")["config"])
+    kept = open_run(folder, resume).get("config", {})
     try:
         merged = {"steps": DEFAULT_STEPS, **kept, **given}
         if "names" not in merged and "styles" in merged:

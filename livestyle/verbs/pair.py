@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from livestyle.terminal import needing_torch
+from livestyle.verbs.options import Seed, Vgg
 
 
 def analogy(
@@ -20,10 +21,8 @@ def analogy(
     levels: Annotated[int, typer.Option(help="Feature levels from the coarsest, 1 to 5.")] = 5,
     size: Annotated[int, typer.Option(help="Longest side in pixels.")] = 448,
     one_way: Annotated[bool, typer.Option("--one-way", help="Only A to B: half the time.")] = False,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
-    vgg: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="VGG-16 weights; livestyle[train] brings them.")
-    ] = None,
+    seed: Seed[int] = 0,
+    vgg: Vgg = None,
 ) -> None:
     """Exchange the looks of two pictures of like things (Deep Image Analogy; needs livestyle[train])."""
     with needing_torch():
@@ -41,10 +40,8 @@ def look(
     sheet: Annotated[
         Path | None, typer.Option(metavar="OUT.png", help="Show A, B, the analogy and A in the look side by side.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
-    vgg: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="VGG-16 weights; livestyle[train] brings them.")
-    ] = None,
+    seed: Seed[int] = 0,
+    vgg: Vgg = None,
 ) -> None:
     """Make a colour look for live video from two photos of like things (needs livestyle[train])."""
     with needing_torch():
