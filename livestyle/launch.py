@@ -149,8 +149,9 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
             on_message=say,
         )
         stack.callback(session.close)
+        port = None if page is None else page.port
         try:
-            stack.enter_context(CtlServer(board, lambda: dict(stats.report())))
+            stack.enter_context(CtlServer(board, lambda: dict(stats.report()), port=port))
         except ConfigError as error:  # a home that cannot be written to is no reason not to run
             say(f"without 'livestyle ctl': {error}")
         keys = stack.enter_context(TerminalKeys(board, say))

@@ -201,6 +201,8 @@ def test_a_running_stream_is_steered_and_quits(tmp_path: Path, capsys):
             assert json.load(answer)["controls"]["style"] == "scream"
         assert run("ctl", "--pid", str(process.pid), "style", "udnie") == 0
         assert json.loads(capsys.readouterr().out)["controls"]["style"] == "udnie"
+        assert run("ctl", "--address", "next") == 0
+        assert capsys.readouterr().out.startswith(f"{url}/api/command/next?token=")
         assert run("ctl", "quit") == 0
         _, err = process.communicate(timeout=BOUND)
         assert process.returncode == 0, err

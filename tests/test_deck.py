@@ -12,14 +12,16 @@ from web_rig import Rig, fetch
 
 from livestyle.cli import app
 from livestyle.control.access import Access, open_network
+from livestyle.control.ctl import CtlServer
 
 TOKEN = "J1yGeF0pXqLk2c8WmZtR5v"
 
 
 @pytest.fixture(autouse=True)
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data folder of the test's own, for the token."""
+    """A data folder of the test's own, for the token, and a folder in which no livestyle runs."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     return tmp_path
 
 
@@ -117,11 +119,20 @@ def test_the_address_that_is_printed_does_it(rig: Rig):
         (["next"], "style", "great_wave"),
     ]:
         rig.board.run("style starry_night")
-        result = runner.invoke(app, ["ctl", "--address", *text])
+        with CtlServer(rig.board, dict, port=rig.server.port):
+            result = runner.invoke(app, ["ctl", "--address", *text])
         assert result.exit_code == 0
         url = urlsplit(result.output.strip())
-        assert url.netloc == "127.0.0.1:8765"
+        assert url.netloc == f"127.0.0.1:{rig.server.port}"
         status, state = ask(rig, f"{url.path}?{url.query}")
         assert status == 200
         assert state["controls"][field] == value
     assert "did you mean 'next'" in str(runner.invoke(app, ["ctl", "--address", "nxt"]).exception)
+
+
+def test_without_a_page_that_runs_the_address_has_the_usual_port(rig: Rig):
+    runner = CliRunner()
+    assert runner.invoke(app, ["ctl", "--address", "next"]).output.startswith("http://127.0.0.1:8765/")
+    with CtlServer(rig.board, dict):
+        assert runner.invoke(app, ["ctl", "--address", "next"]).output.startswith("http://127.0.0.1:8765/")
+    assert "no livestyle is running" in str(runner.invoke(app, ["ctl", "--address", "--pid", "1", "next"]).exception)

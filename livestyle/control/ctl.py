@@ -62,14 +62,17 @@ def runtime_folder() -> Path:
 class CtlServer:
     """Answers `send_command` from its construction until `close`, in a thread of its own."""
 
-    def __init__(self, board: ControlBoard, report: Report, path: Path | None = None) -> None:
-        """``path`` is the endpoint file, ``ctl-PID.sock`` in `runtime_folder` unless given.
+    def __init__(
+        self, board: ControlBoard, report: Report, path: Path | None = None, *, port: int | None = None
+    ) -> None:
+        """``path`` is the endpoint file, ``ctl-PID.sock`` in `runtime_folder` unless given; ``port`` that of the page.
 
         Endpoint files that dead processes left there are removed. Raises `ConfigError` when ``path`` is in use by a
         running livestyle or cannot be made.
         """
         self._board = board
         self._report = report
+        self._port = port
         self._stop = threading.Event()
         self._token = ""
         if path is None:
@@ -146,12 +149,13 @@ class CtlServer:
                 self._board.run(request.command)
         except ConfigError as error:
             return encode_json({"error": str(error)})
-        return encode_json({"state": read_state(self._board, self._report)})
+        return encode_json({"state": {**read_state(self._board, self._report), "port": self._port}})
 
 
 def send_command(text: str, path: Path | None = None, pid: int | None = None) -> dict[str, object]:
-    """Run a command, or ask with ``state``, in a running livestyle and return its state afterwards (`read_state`).
+    """Run a command, or ask with ``state``, in a running livestyle and return its state afterwards.
 
+    That is what `read_state` says and ``port``, of its page on this computer, None without a page.
     It is the one at ``path``, the one of process ``pid``, or else the one started last. Raises `ConfigError` when the
     command is wrong or nothing runs, `LivestyleError` when it runs and does not answer.
     """
@@ -172,6 +176,20 @@ def send_command(text: str, path: Path | None = None, pid: int | None = None) ->
     if reply.error is not None:
         raise ConfigError(reply.error)
     return reply.state or {}
+
+
+def find_page(pid: int | None = None) -> int | None:
+    """The port of the page of a running livestyle, chosen as in `send_command`; None where none runs with a page.
+
+    Raises `ConfigError` when process ``pid`` is none, `LivestyleError` when it runs and does not answer.
+    """
+    try:
+        port = send_command("state", pid=pid).get("port")
+    except ConfigError:
+        if pid is not None:
+            raise
+        return None
+    return port if isinstance(port, int) else None
 
 
 def _candidates(path: Path | None, pid: int | None) -> list[Path]:

@@ -137,10 +137,11 @@ def ctl(
     import json
 
     if address:
+        from livestyle.control.ctl import find_page
         from livestyle.control.deck import format_address
         from livestyle.control.web import DEFAULT_PORT
 
-        typer.echo(format_address(" ".join(command), DEFAULT_PORT))
+        typer.echo(format_address(" ".join(command), find_page(pid) or DEFAULT_PORT))
         return
     from livestyle.control.ctl import send_command
 
