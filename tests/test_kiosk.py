@@ -71,7 +71,10 @@ def test_guests_change_the_style_and_nothing_else(kiosk_stage: KioskStage, text:
 @pytest.mark.parametrize(
     ("path", "method"),
     [
-        *((path, "GET") for path in ("/app.js", "/api/commands", "/wall.jpg", "/snapshot.png", "/leave.js")),
+        *(
+            (path, "GET")
+            for path in ("/app.js", "/api/commands", "/wall.jpg", "/preview.mjpg", "/snapshot.png", "/leave.js")
+        ),
         *((path, "POST") for path in ("/api/mask", "/api/clips", "/api/presets", "/")),
         *((path, "POST") for path in ("/api/command/quit", "/api/command/save-preset/mine", "/api/command/next")),
         ("/api/command/next", "GET"),
@@ -91,8 +94,9 @@ def test_the_settings_lead_guests_back_to_the_kiosk(kiosk_stage: KioskStage) -> 
     assert b"kiosk.js" in ask(kiosk_stage, "/settings")[2]  # redirected
 
 
-def test_another_socket_is_refused(kiosk_stage: KioskStage) -> None:
-    with pytest.raises(InvalidStatus), connect(kiosk_stage.server.url.replace("http", "ws") + "/other"):
+@pytest.mark.parametrize("path", ["/other", "/pictures/source", "/pictures/wall"])
+def test_another_socket_is_refused(kiosk_stage: KioskStage, path: str) -> None:
+    with pytest.raises(InvalidStatus), connect(kiosk_stage.server.url.replace("http", "ws") + path):
         pass
 
 

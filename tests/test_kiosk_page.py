@@ -40,6 +40,7 @@ def kiosk(chromium: Browser, kiosk_stage: KioskStage) -> Iterator[Browser]:
     asked = list(addresses(chromium.log("performance")))
     own = rf"(http|ws)://127\.0\.0\.1:{kiosk_stage.server.port}/"
     assert [url for url in asked if not re.match(own, url)] == []
+    assert any(url.endswith("/pictures/painted") for url in asked)
     chromium.open("about:blank")
 
 

@@ -38,7 +38,9 @@ PIN_RATE = (1.0 / 120.0, 5.0)  # tries a second, and at once: six digits last fo
 OPERATOR_TIME = 900.0  # s after which an unlocked screen locks itself, though guests go on touching it
 GUEST_COMMANDS = frozenset({"style", "next", "previous"})
 GUEST_POSTS = frozenset({"/api/command", "/api/pictures", "/api/kiosk/begin", "/api/kiosk/unlock"})
-GUEST_PATHS = frozenset({"/", "/kiosk.js", "/kiosk.css", "/link.js", "/icon.svg", "/preview.mjpg", "/api/state", "/ws"})
+GUEST_PATHS = frozenset(
+    {"/", "/kiosk.js", "/kiosk.css", "/link.js", "/pictures.js", "/icon.svg", "/pictures/painted", "/api/state", "/ws"}
+)
 GUEST_FOLDERS = ("/thumbnails/", "/shots/")
 COOKIE = "livestyle-operator"
 LOCKED = "this is locked: the operator unlocks it with the PIN"

@@ -1,4 +1,5 @@
 import { Link } from "./link.js";
+import { Pictures, drawWhole } from "./pictures.js";
 
 const COUNT = 3; // seconds from the shutter to the picture
 const BEAT = 1000; // ms of each
@@ -6,19 +7,17 @@ const SHOWN = 45000; // ms that a picture and its code stay
 const ALIVE = 3000; // ms between two words to the server that somebody is there
 
 const $ = (id) => document.getElementById(id);
-const state = { styles: "", controls: null, kiosk: null, round: 0, told: -ALIVE, pin: "" };
+const state = { styles: "", controls: null, kiosk: null, told: -ALIVE, pin: "" };
 
 /** starry_night -> Starry night */
 const nameOf = (style) => style.charAt(0).toUpperCase() + style.slice(1).replaceAll("_", " ");
 
 // ---- the picture
 
-function startPreview() {
-  state.round += 1;
-  $("preview").src = `/preview.mjpg?fps=30&round=${state.round}`;
-}
-
-$("preview").addEventListener("load", () => $("preview").parentElement.classList.add("live"));
+const painted = new Pictures("painted", (bitmap) => {
+  drawWhole($("preview"), bitmap);
+  $("preview").parentElement.classList.add("live");
+});
 
 // ---- the state from the server: it alone says which phase it is
 
@@ -73,7 +72,7 @@ function forget() {
 const link = new Link({
   up() {
     document.body.dataset.link = "up";
-    startPreview();
+    painted.start();
   },
   down() {
     document.body.dataset.link = "down";
