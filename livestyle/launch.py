@@ -5,7 +5,6 @@ It stands above both ``live`` and ``control``, which do not know each other.
 
 import contextlib
 import functools
-import logging
 import os
 import signal
 import threading
@@ -32,7 +31,7 @@ from livestyle.control.qr import draw_qr_lines
 from livestyle.control.surfaces import open_surfaces, plan_surfaces
 from livestyle.control.web import LOOPBACK, WebServer
 from livestyle.controls import UNPAINTED, ControlBoard, Controls, format_mix, parse_mix
-from livestyle.errors import ConfigError, LivestyleError, SourceError
+from livestyle.errors import ConfigError, LivestyleError
 from livestyle.live.clip import record_clip
 from livestyle.live.fit import fit_painting
 from livestyle.live.look import Grader, LookThumbnails
@@ -50,9 +49,7 @@ from livestyle.media import Source, StreamInfo
 from livestyle.presets import Presets
 from livestyle.sinks import open_sink, sink_name
 from livestyle.sinks.web import PreviewSink
-from livestyle.sources import open_source
-
-log = logging.getLogger(__name__)
+from livestyle.sources import open_auto, open_source
 
 PAINTED = "painted"  # the mask that is drawn on the page
 REFRESH = 4  # times a second that the status line changes
@@ -175,13 +172,14 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
 
 
 class SourceChoice:
-    """Opens the configured source, and after a loss the same one again: ``auto`` is settled at the first opening.
+    """Opens the configured source, and after a loss the same one again; where it is ``auto``, another camera will do.
 
-    ``spec`` is what was chosen, with keys of addresses removed.
+    ``spec`` is what was opened, with keys of addresses removed.
     """
 
     def __init__(self, config: LiveConfig) -> None:
         self._wanted = config.source
+        self._found = ""  # what ``auto`` was the last time
         self._size = config.output_size or config.size
         self._fps = None if config.fps is None else float(config.fps)
 
@@ -189,34 +187,17 @@ class SourceChoice:
     def spec(self) -> str:
         """The source for people."""
         if "://" not in self._wanted:
-            return self._wanted
+            return self._found or self._wanted
         from livestyle.sources.stream import public_name
 
         return public_name(self._wanted)
 
     def open(self, cancel: threading.Event) -> Source:
         """Open it; ``cancel`` ends a waiting open. Raises `LivestyleError`."""
-        if self._wanted == "auto":
-            return self._choose(cancel)
-        return self._open(self._wanted, cancel)
-
-    def _open(self, spec: str, cancel: threading.Event) -> Source:
-        return open_source(spec, size=self._size, fps=self._fps, cancel=cancel)
-
-    def _choose(self, cancel: threading.Event) -> Source:
-        from livestyle.sources.camera import list_cameras
-
-        cameras = [f"camera:{camera.index}" for camera in list_cameras() if not camera.virtual]
-        for spec in cameras or ["camera"]:
-            try:
-                source = self._open(spec, cancel)
-            except SourceError as error:
-                log.info("%s: %s", spec, error)
-                continue
-            self._wanted = spec
-            return source
-        self._wanted = "scene"
-        return self._open("scene", cancel)
+        if self._wanted != "auto":
+            return open_source(self._wanted, size=self._size, fps=self._fps, cancel=cancel)
+        self._found, source = open_auto(self._found, size=self._size, fps=self._fps, cancel=cancel)
+        return source
 
 
 def plan_sinks(specs: tuple[str, ...], preview: PreviewSink) -> list[SinkPlan]:

@@ -4,6 +4,7 @@ FFmpeg's pattern generator stands in for the device (it is a libavdevice input, 
 """
 
 import sys
+import threading
 from pathlib import Path
 
 import av
@@ -13,7 +14,9 @@ from av.container import InputContainer
 from clips import make_clip, number_of
 
 from livestyle import v4l2
+from livestyle.config import LiveConfig
 from livestyle.errors import SourceError, SourceLost
+from livestyle.launch import SourceChoice
 from livestyle.media import Frame
 from livestyle.sources import camera, describe_sources
 from livestyle.sources.camera import CameraSource, first_camera, list_cameras
@@ -111,6 +114,52 @@ def test_a_camera_that_stops_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera, "STALL_SECONDS", 0.2)
     with Pattern("testsrc=size=64x48:rate=1,realtime") as source, pytest.raises(SourceLost, match="unplugged"):
         list(iter(source.read, None))
+
+
+@pytest.fixture
+def plugs(devices: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which a link ``videoN`` to /dev/null is a camera that gives pictures for 0.2 s."""
+
+    def ask(index: int) -> v4l2.Node | None:
+        return v4l2.Node(index, "pattern", captures=True) if (devices / f"video{index}").exists() else None
+
+    def give(camera: CameraSource) -> InputContainer:
+        return av.open("testsrc=size=64x48:rate=30:duration=0.2", format="lavfi")
+
+    monkeypatch.setattr(v4l2, "ask_node", ask)
+    monkeypatch.setattr(CameraSource, "_open_v4l2", give)
+    return devices
+
+
+def test_auto_takes_any_camera_after_a_loss_and_the_lost_one_first(plugs: Path) -> None:
+    def lose() -> None:
+        with choice.open(threading.Event()) as source, pytest.raises(SourceLost):  # type: ignore[attr-defined]
+            list(iter(source.read, None))
+
+    choice = SourceChoice(LiveConfig(source="auto"))
+    (plugs / "video2").symlink_to("/dev/null")
+    lose()
+    assert choice.spec == "camera:2"
+    (plugs / "video0").symlink_to("/dev/null")
+    lose()
+    assert choice.spec == "camera:2"
+    (plugs / "video2").unlink()
+    lose()
+    assert choice.spec == "camera:0"
+    (plugs / "video0").unlink()
+    with pytest.raises(SourceError, match="no camera found"):  # and not the scene in its place
+        choice.open(threading.Event())
+    (plugs / "video5").symlink_to("/dev/null")
+    lose()
+    assert choice.spec == "camera:5"
+
+
+def test_auto_that_became_the_scene_stays_it(plugs: Path) -> None:
+    choice = SourceChoice(LiveConfig(source="auto"))
+    choice.open(threading.Event()).close()
+    (plugs / "video0").symlink_to("/dev/null")
+    choice.open(threading.Event()).close()
+    assert choice.spec == "scene"
 
 
 def test_a_camera_through_opencv(tmp_path: Path) -> None:

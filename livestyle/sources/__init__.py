@@ -38,7 +38,7 @@ def open_source(
     """
     kind, _, rest = spec.partition(":")
     if spec == "auto":
-        return _open_auto(size, fps, cancel)
+        return open_auto(size=size, fps=fps, cancel=cancel)[1]
     if kind == "camera":
         return _open("camera", _camera_index(rest, spec), size, fps, cancel=cancel)
     if spec == "scene":
@@ -46,6 +46,35 @@ def open_source(
     if not spec:
         raise ConfigError("the source is empty; give auto, camera, camera:N, scene, an address or a file")
     return _open("stream", spec, cancel=cancel)
+
+
+def open_auto(
+    lost: str = "",
+    *,
+    size: tuple[int, int] | None = None,
+    fps: float | None = None,
+    cancel: threading.Event | None = None,
+) -> tuple[str, Source]:
+    """The first camera that works, else the scene, each after its spec.
+
+    After ``lost``, the spec of what this gave before, that is asked first; a camera is then followed by cameras alone,
+    and the `SourceError` of the first is raised when none works.
+    """
+    from livestyle.sources.camera import list_cameras
+
+    if lost == "scene":
+        return "scene", _open_scene(size, fps)
+    cameras = [f"camera:{camera.index}" for camera in list_cameras() if not camera.virtual]
+    failures: list[SourceError] = []
+    for spec in sorted(cameras, key=lambda spec: spec != lost) or ["camera"]:  # which one, the system may not tell
+        try:
+            return spec, open_source(spec, size=size, fps=fps, cancel=cancel)
+        except SourceError as error:
+            log.info("%s", error)
+            failures.append(error)
+    if lost:
+        raise failures[0]
+    return "scene", _open_scene(size, fps)
 
 
 def describe_sources() -> list[tuple[str, bool, str]]:
@@ -66,18 +95,6 @@ def _load(name: str) -> Any:
 def _open_scene(size: tuple[int, int] | None, fps: float | None) -> Source:
     width, height = size or SCENE_SIZE
     return _open("scene", width, height, Fraction(fps or SCENE_FPS).limit_denominator(1001), live=True)
-
-
-def _open_auto(size: tuple[int, int] | None, fps: float | None, cancel: threading.Event | None) -> Source:
-    from livestyle.sources.camera import list_cameras
-
-    indices: list[int | None] = [camera.index for camera in list_cameras() if not camera.virtual]
-    for index in indices or [None]:  # None: the system's own first one, where cameras cannot be listed
-        try:
-            return _open("camera", index, size, fps, cancel=cancel)
-        except SourceError as error:
-            log.info("%s", error)
-    return _open_scene(size, fps)
 
 
 def _camera_index(text: str, spec: str) -> int | None:
