@@ -1,5 +1,6 @@
 """The stylizer: what it keeps, what it drops, and that a switch of style encodes nothing."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -34,6 +35,17 @@ def test_any_size_comes_back_at_its_size(model: Model, plain: Controls, size: tu
     assert painted.pixels.shape == frame.pixels.shape
     assert painted.pixels.dtype == np.uint8
     assert (painted.index, painted.pts, painted.captured) == (frame.index, frame.pts, frame.captured)
+
+
+def test_close_leaves_no_thread_and_painting_opens_it_again(model: Model, plain: Controls) -> None:
+    stylizer = Stylizer(model)
+    before = set(threading.enumerate())
+    for _ in range(2):
+        frames = [stylizer.paint(make_frame(make_texture(96, 64, seed=1), index=n), plain) for n in range(2)]
+        assert set(threading.enumerate()) != before  # one moves the last picture
+        stylizer.close()
+        assert set(threading.enumerate()) == before
+        assert frames[1].pixels.std() > 5.0
 
 
 def test_4k(model: Model, plain: Controls) -> None:

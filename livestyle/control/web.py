@@ -237,7 +237,7 @@ class WebServer:
         except ConfigError as error:
             return refuse(str(error), 400)
         self._publish()
-        return answer_json(self._encode_state())
+        return answer_json(self._state.encode())
 
     async def _get_state(self, _: Request) -> Response:
         return answer_json(self._encode_state())
@@ -246,7 +246,7 @@ class WebServer:
         problem = self._obey(await request.body(), request.scope)
         if problem:
             return refuse(problem, 400)
-        return answer_json(self._encode_state())
+        return answer_json(self._state.encode())  # as `_obey` has just told all
 
     async def _get_thumbnail(self, request: Request) -> Response:
         data = await asyncio.to_thread(self._thumbnails.get, request.path_params["name"])

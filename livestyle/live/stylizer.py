@@ -216,6 +216,8 @@ class Stylizer:
 
     def close(self) -> None:
         """Release the backend. May be called twice; `paint` opens it again."""
+        self._beside.shutdown()
+        self._beside = ThreadPoolExecutor(1, "settle")  # without a thread until there is something to move
         self.reset()
         self._kernels, self._graphs, self._paint_whole, self._size = {}, {}, None, (0, 0)
         if self._backend is not None:
