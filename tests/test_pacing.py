@@ -7,13 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from livestyle.live.pacing import (
+    BURST,
     LAG_LIMIT,
+    LATE,
     SOUND_HOLD,
     Action,
     Pace,
     Timeline,
     backoff,
     decide,
+    is_overtaken,
     place,
     play_wait,
     restart,
@@ -218,6 +221,40 @@ def test_a_stall_that_is_made_up_for_moves_nothing():
     for n in range(60, 300):
         offset, line = place(line, n / 30, max(3.0, n / 30))
     assert offset == pytest.approx(0.0)
+
+
+def test_pictures_of_a_burst_after_a_silence_are_passed_over_until_it_is_over():
+    line, overtaken = Timeline(start=100.0), []
+    for number in range(300):
+        seconds = number / 30
+        # silent from second 4 to 8; what was kept then comes at five times its speed, over in 1 s
+        now = 100.0 + (seconds if seconds < 4.0 else max(seconds, 8.0 + (seconds - 4.0) / 5))
+        offset, line = place(line, seconds, now)
+        assert offset == pytest.approx(0.0, abs=1e-6)
+        overtaken.append(is_overtaken(line, seconds))
+        assert overtaken[-1] == (now - 100.0 - seconds > LATE)
+    assert 120 < sum(overtaken) < 150
+
+
+def test_after_a_silence_that_nothing_makes_up_for_pictures_are_soon_shown_again():
+    line, overtaken = Timeline(start=100.0), []
+    for number in range(300):
+        seconds = number / 30
+        _, line = place(line, seconds, 100.0 + seconds + (4.0 if seconds >= 4.0 else 0.0))
+        overtaken.append(is_overtaken(line, seconds))
+    assert not any(overtaken[:120])
+    assert sum(overtaken) <= 30 * BURST + 1
+
+
+def test_pictures_that_come_late_after_every_pause_are_shown():
+    line, overtaken = Timeline(start=0.0), []
+    for number in range(300):  # a starved machine: half a second of nothing, then what is always 0.1 s late
+        if number % 30 >= 15:
+            continue
+        seconds = number / 30
+        _, line = place(line, seconds, seconds + (0.1 if number > 30 else 0.0))
+        overtaken.append(is_overtaken(line, seconds))
+    assert sum(overtaken) <= len(overtaken) / 4
 
 
 def test_a_file_is_played_at_its_own_speed():

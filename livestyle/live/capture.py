@@ -11,7 +11,7 @@ from livestyle.errors import SourceError
 from livestyle.live.fit import Size, fit_pixels
 from livestyle.live.handoff import Closed, Lane, Slot
 from livestyle.live.outlet import Outlet, reopen
-from livestyle.live.pacing import CLOCK, Timeline, place, play_wait, restart
+from livestyle.live.pacing import CLOCK, Timeline, is_overtaken, place, play_wait, restart
 from livestyle.live.stats import Stats
 from livestyle.media import AudioInfo, AudioPacket, Frame, Source
 
@@ -129,6 +129,8 @@ class Capture:
             if isinstance(item, AudioPacket):
                 if sound_fits:
                     self._hand_on_sound(item, offset)
+                continue
+            if is_overtaken(self._line, item.seconds):
                 continue
             base = self._next_index - item.index if base is None else base
             frame = replace(item, index=self._count(item.index + base), captured=now if self._play else item.captured)

@@ -16,6 +16,8 @@ LAG_LIMIT = 0.3  # s, how much later
 SILENCE_WINDOW = (
     0.5  # s, the same window after nothing came for `LAG_LIMIT`: a burst of what was missed is over by then
 )
+BURST, FALLING = 0.1, 0.02  # s: while things come sooner and sooner, by so much in so long, the burst goes on
+LATE = 0.04  # s; a picture of the burst that is later than this has been overtaken by repeats
 ROUNDING = 1e-6  # s, by which nothing is sooner than anything else
 JUMP = 5.0  # s, a time stamp this far from its expected place starts a new timeline
 
@@ -106,6 +108,7 @@ class Timeline:
     lowest: float = math.inf
     window_end: float = 0.0
     arrived: float = 0.0  # s since ``start``, of the newest item
+    burst_end: float = 0.0  # s since ``start``; what comes until then is of a burst after a silence
 
 
 def place(line: Timeline, seconds: float, now: float) -> tuple[float, Timeline]:
@@ -125,16 +128,26 @@ def place(line: Timeline, seconds: float, now: float) -> tuple[float, Timeline]:
     early, lag = min(lag, 0.0), max(lag, 0.0)
     offset = line.offset + (early if early < -ROUNDING else 0.0)
     floor, lowest = min(line.floor, lag), min(line.lowest, lag)
-    window_end = line.window_end
+    window_end, burst_end = line.window_end, line.burst_end
     if elapsed - line.arrived > LAG_LIMIT:
-        lowest, window_end = lag, now + SILENCE_WINDOW
+        lowest, window_end, burst_end = lag, now + SILENCE_WINDOW, elapsed + BURST
+    elif elapsed < burst_end and lag < line.lowest - FALLING:
+        window_end, burst_end = now + SILENCE_WINDOW, elapsed + BURST
     if now < window_end:
         last = max(line.last, seconds + offset)
-        return offset, Timeline(line.start, offset, last, floor, lowest, window_end, elapsed)
+        return offset, Timeline(line.start, offset, last, floor, lowest, window_end, elapsed, burst_end)
     if lowest > floor + LAG_LIMIT:
         offset += lowest - floor
     last = max(line.last, seconds + offset)
     return offset, Timeline(line.start, offset, last, floor, math.inf, now + LAG_WINDOW, elapsed)
+
+
+def is_overtaken(line: Timeline, seconds: float) -> bool:
+    """Whether the picture just placed is of a burst after a silence and older than what was shown meanwhile.
+
+    It could be shown only with a later time stamp than its sound (seen: 3.7 s later, after a server stood for 4.2 s).
+    """
+    return line.arrived < line.burst_end and line.arrived - seconds - (line.offset or 0.0) > line.floor + LATE
 
 
 def restart(line: Timeline) -> Timeline:
