@@ -76,7 +76,9 @@ class FlowEstimator:
         """The state to keep of a frame (H, W, 3), whose sides are multiples of 4."""
         height, width = pixels.shape[:2]
         grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-        luma = cv2.resize(grey, (width // STRIDE, height // STRIDE), interpolation=cv2.INTER_AREA)
+        luma = grey
+        for side in (STRIDE // 2, STRIDE):  # twice by two takes a sixth of the time of once by four
+            luma = cv2.resize(luma, (width // side, height // side), interpolation=cv2.INTER_AREA)
         # Nearest: the distribution of colours needs no filter, and filtering all three costs as much as the flow
         thumb = cv2.resize(pixels, THUMB, interpolation=cv2.INTER_NEAREST)
         return View(np.asarray(luma, np.uint8), np.sort(thumb.reshape(-1, 3), axis=0).astype(np.float32))
@@ -154,7 +156,8 @@ class FlowEstimator:
         apart = np.abs(apart - np.median(apart[::2, ::2]))  # the median: a change of light is not a change of place
         contrast = cv2.morphologyEx(now, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
         allowed = RESIDUAL + PER_NOISE * np.median(apart[::2, ::2]) + PER_CONTRAST * contrast
-        return np.asarray(1 / (1 + (apart / allowed) ** 4), np.float32)
+        off = np.square(apart / allowed)
+        return np.asarray(1 / (1 + off * off), np.float32)  # ** 4 takes six times as long
 
 
 def squared(vectors: Floats) -> Floats:
