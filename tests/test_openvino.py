@@ -24,7 +24,7 @@ from livestyle.backends.openvino_cpu import (
     count_threads,
     has_half,
 )
-from livestyle.backends.openvino_layout import merge_unshuffles, move_shuffles
+from livestyle.backends.openvino_layout import TO_FIRST, TO_LAST, merge_unshuffles, move_shuffles, put_channels_last
 from livestyle.errors import BackendUnavailable, ConfigError, ModelError
 from livestyle.sources.scene import SceneSource
 
@@ -72,6 +72,32 @@ def test_another_layout_computes_the_same(graph: str, change: Change, gone: str,
     assert counts[1] < counts[0]
     assert outputs[0].std() > 0.1
     assert np.abs(outputs[0] - outputs[1]).max() <= allowed
+
+
+@pytest.mark.parametrize("graph", load_model().manifest.graphs)
+def test_maps_with_channels_last_give_the_same(graph: str) -> None:
+    model, core, outputs = load_model(), ov.Core(), []
+    channels = model.manifest.channels
+    shapes = model.manifest.input_shapes(graph, *SIZE)
+    random = np.random.default_rng(0)
+    drawn = {name: random.random(shape, np.float32) for name, shape in shapes.items()}
+    for last in (False, True):
+        network = core.read_model(model.graph_path(graph, ""))
+        network.reshape({name: list(shape) for name, shape in shapes.items()})
+        if last:
+            network = put_channels_last(network, lambda port: list(port.get_shape())[:2] == [1, channels])
+        compiled = core.compile_model(network, "CPU", {hints.inference_precision: ov.Type.f32})
+        inputs = {}
+        for port in compiled.inputs:
+            array = drawn[port.any_name]
+            turned = array.transpose(TO_LAST) if tuple(port.shape) != array.shape else array
+            assert (turned is not array) == (last and array.shape[:2] == (1, channels))
+            whole = port.element_type == ov.Type.u8
+            inputs[port.any_name] = np.ascontiguousarray(turned * 255, np.uint8) if whole else turned
+        output = compiled(inputs)[model.manifest.graphs[graph].output].astype(np.float64)
+        outputs.append(output.transpose(TO_FIRST) if last and output.shape[-1] == channels else output)
+    assert outputs[0].std() > 0.01
+    assert np.abs(outputs[0] - outputs[1]).max() <= (1.0 if graph == "decode" else 1e-3)
 
 
 @pytest.mark.parametrize("word", PRECISIONS)

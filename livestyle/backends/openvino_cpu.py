@@ -19,7 +19,14 @@ from openvino.preprocess import PrePostProcessor
 
 from livestyle.artifacts import Model
 from livestyle.backends import Graph
-from livestyle.backends.openvino_layout import join_models, merge_unshuffles, move_shuffles
+from livestyle.backends.openvino_layout import (
+    TO_FIRST,
+    TO_LAST,
+    join_models,
+    merge_unshuffles,
+    move_shuffles,
+    put_channels_last,
+)
 from livestyle.controls import find_name
 from livestyle.errors import BackendError, BackendUnavailable, ConfigError, ModelError
 
@@ -103,22 +110,25 @@ class OpenVinoBackend:
         return network
 
     def _halve_maps(self, network: ov.Model) -> ov.Model:
-        edges = PrePostProcessor(network)
-        for number, port in enumerate(network.inputs):
-            if self._is_map(port.shape, port.element_type == ov.Type.f32):
-                edges.input(number).tensor().set_element_type(ov.Type.bf16)
-        for number, port in enumerate(network.outputs):
-            if self._is_map(port.shape, port.element_type == ov.Type.f32):
-                edges.output(number).tensor().set_element_type(ov.Type.bf16)
+        """With maps as `_is_map` finds them in bfloat16, channels last: as convolutions write and read them."""
+        maps, painted = ([self._is_port(port) for port in ports] for ports in (network.inputs, network.outputs))
+        edges = PrePostProcessor(put_channels_last(network, self._is_port))
+        for number in np.flatnonzero(maps):
+            edges.input(int(number)).tensor().set_element_type(ov.Type.bf16)
+        for number in np.flatnonzero(painted):
+            edges.output(int(number)).tensor().set_element_type(ov.Type.bf16)
         return edges.build()
+
+    def _is_port(self, port: Any) -> bool:
+        return self._is_map(port.get_shape(), bool(port.get_element_type() == ov.Type.f32))
 
     def _is_map(self, shape: Sequence[int], floats: bool) -> bool:
         return floats and len(shape) == 4 and tuple(shape)[:2] == (1, self._model.manifest.channels)
 
     def upload(self, array: NDArray[Any]) -> "Handle":
         if self._half and self._is_map(array.shape, array.dtype == np.float32):
-            bits = np.ascontiguousarray(array).view(np.uint32)
-            tensor = ov.Tensor(ov.Type.bf16, ov.Shape(array.shape))
+            bits = np.ascontiguousarray(array.transpose(TO_LAST)).view(np.uint32)
+            tensor = ov.Tensor(ov.Type.bf16, ov.Shape(bits.shape))
             tensor.data.view(np.uint16)[:] = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16  # the nearest, ties to even
             return Handle(tensor)
         return Handle(ov.Tensor(np.ascontiguousarray(array), shared_memory=True))
@@ -126,7 +136,8 @@ class OpenVinoBackend:
     def download(self, handle: "Handle") -> NDArray[Any]:
         tensor = handle.ready()
         if tensor.element_type == ov.Type.bf16:  # NumPy has no such type: the upper half of a float32
-            return np.asarray((tensor.data.view(np.uint16).astype(np.uint32) << 16).view(np.float32))
+            floats = (tensor.data.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+            return np.asarray(floats.transpose(TO_FIRST))
         return np.array(tensor.data)
 
     def close(self) -> None:

@@ -7,8 +7,11 @@ else on the machine uses the memory. Milliseconds at 640×360 in 8 bits on two c
 * The plugin shuffles channels into pixels number by number. Behind a convolution whose channels come in another order,
   a shuffle is a move of rows, and of bytes where the next layer takes bytes: decode 7.5 → 5.7.
 * A pixel unshuffle and the 3×3 convolution behind it are one of 6×6 on the pixels themselves: encode 2.8 → 2.0.
+* Convolutions lay channels last; maps that cross between graphs so need no turning: encode 2.0 → 1.4, mask 1.0 → 0.8,
+  and bank and decode, which is on channels last from then on in all but convolutions, as before.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,8 @@ ROW = 16  # numbers: shorter rows are transposed, longer ones gathered, whicheve
 ELEMENTWISE = frozenset({"Relu", "Sigmoid", "Add", "Subtract", "Multiply", "FakeQuantize", "Convert"})
 TO_LAST, TO_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]  # channels
 UNSHUFFLE = [0, 1, 3, 5, 2, 4]  # of (N, C, h, 2, w, 2)
+ARITHMETIC = frozenset({"Add", "Subtract", "Multiply"})
+PLANE, ROWS = [2, 3], [1, 2]  # axes of a picture, channels first and last
 INDICES = (ov.Type.i32, ov.Type.i64)
 
 
@@ -57,6 +62,112 @@ def merge_unshuffles(network: ov.Model) -> None:
             entry.replace_source_output(pixels)
             _widen(node, pixels.get_shape()[1])
             network.validate_nodes_and_infer_types()
+
+
+def put_channels_last(network: ov.Model, is_map: Callable[[Any], bool]) -> ov.Model:
+    """The network whose inputs and outputs that ``is_map`` picks are (1, h, w, C). Shapes are fixed; it is used up.
+
+    What comes before the first convolution and after the last is done in that order too, as the plugin would turn the
+    map first: sums and products with one number, one a channel or one a place, means of a channel, and pooling.
+    """
+    parameters = [_turn_parameter(node) if is_map(node.output(0)) else node for node in network.get_parameters()]
+    turned = ov.Model(network.get_results(), parameters, network.friendly_name)
+    for node in turned.get_ordered_ops():
+        kind = node.get_type_name()
+        if kind == "ReduceMean":
+            _turn_mean(node)
+        elif kind == "AvgPool":
+            _merge_pool(node)
+        elif kind in ARITHMETIC:
+            _turn_arithmetic(node)
+        elif kind == "Result" and is_map(node.input(0)):
+            _turn_result(node)
+    turned.validate_nodes_and_infer_types()
+    return turned
+
+
+def _turn_parameter(node: Any) -> Any:
+    port = node.output(0)
+    batch, channels, height, width = port.get_shape()
+    parameter = ops.parameter([batch, height, width, channels], port.get_element_type(), node.friendly_name)
+    parameter.output(0).get_tensor().set_names(port.get_tensor().get_names())
+    _rewire(port.get_target_inputs(), ops.transpose(parameter, TO_FIRST).output(0))
+    return parameter
+
+
+def _turn_result(node: Any) -> None:
+    source = node.input(0).get_source_output()
+    names = source.get_tensor().get_names()
+    last = ops.transpose(source, TO_LAST).output(0)
+    source.get_tensor().set_names(set())
+    last.get_tensor().set_names(names)
+    node.input(0).replace_source_output(last)
+
+
+def _turn_arithmetic(node: Any) -> None:
+    sources = [port.get_source_output() for port in node.inputs()]
+    if not any(map(_is_turned, sources)) or not all(_is_turned(source) or _is_small(source) for source in sources):
+        return
+    targets = node.output(0).get_target_inputs()
+    for port, source in zip(node.inputs(), sources, strict=True):
+        if _is_turned(source):
+            port.replace_source_output(source.get_node().input_value(0))
+        elif len(source.get_shape()) == len(TO_LAST):
+            port.replace_source_output(ops.transpose(source, TO_LAST).output(0))
+    node.validate_and_infer_types()
+    _rewire(targets, ops.transpose(node, TO_FIRST).output(0))
+
+
+def _is_small(output: Any) -> bool:
+    """Whether this is one number for all, one a channel or one a place."""
+    shape = list(output.get_shape())
+    return np.prod(shape) == 1 or (
+        len(shape) == len(TO_LAST) and shape[0] == 1 and (shape[1] == 1 or shape[2:] == [1, 1])
+    )
+
+
+def _turn_mean(node: Any) -> None:
+    source = node.input_value(0)
+    if not _is_turned(source) or sorted(_source(node, 1).data.tolist()) != PLANE:
+        return
+    targets = node.output(0).get_target_inputs()
+    values = source.get_node().input_value(0)
+    square = values.get_node()
+    if square.get_type_name() == "Multiply" and square.input_value(0) == square.input_value(1):
+        # A mean of squares by way of the length: that has one pass over the map instead of two
+        length = ops.reduce_l2(square.input_value(0), _make_constant(np.array(ROWS)), True)
+        height, width = source.get_shape()[2:]
+        mean = ops.multiply(ops.multiply(length, length), np.float32(1.0 / (height * width)))
+    else:
+        mean = ops.reduce_mean(values, _make_constant(np.array(ROWS)), True)
+    _rewire(targets, ops.transpose(mean, TO_FIRST).output(0))
+
+
+def _merge_pool(node: Any) -> None:
+    """A mean of blocks and the 1×1 convolution behind it, all on channels last, are one convolution of the blocks."""
+    targets = node.output(0).get_target_inputs()
+    users = [target.get_node() for target in targets]
+    if not _is_turned(node.input_value(0)) or [user.get_type_name() for user in users] != ["Convolution"]:
+        return
+    weights, attributes = _source(users[0], 1), node.get_attributes()
+    block = attributes["kernel"]
+    if (
+        weights.get_type_name() != "Constant"
+        or list(weights.data.shape[2:]) != [1, 1]
+        or attributes["strides"] != block
+    ):
+        return
+    wide = _make_constant(np.tile(weights.data / np.float32(np.prod(block)), block))
+    merged = ops.convolution(node.input_value(0), wide, block, [0, 0], [0, 0], [1, 1])
+    _rewire(users[0].output(0).get_target_inputs(), merged.output(0))
+
+
+def _is_turned(output: Any) -> bool:
+    """Whether this is a whole map, channels first again after it was channels last."""
+    node = output.get_node()
+    if node.get_type_name() != "Transpose" or max(output.get_shape()[2:]) == 1:
+        return False
+    return bool(_source(node, 1).data.tolist() == TO_FIRST)
 
 
 def _find_unshuffled(entry: Any) -> Any | None:
