@@ -7,7 +7,7 @@
       encode.onnx … decode.onnx the graphs, weights inside, any size that is a multiple of 8
       VARIANT/decode.onnx …     the same graph in whole numbers (``livestyle calibrate``), for those who want it
       autoencoder.safetensors   encoder and decoder for torch: the reference backend, further training
-      motion.safetensors        the mask network, likewise
+      motion.safetensors        the flow and the mask network, likewise
       banks/NAME.safetensors    one style: ``weight`` (C, C, 3, 3) and ``bias`` (C,), float32
       banks/NAME.jpg            what the style makes of the rendered scene
     engines/person/
@@ -93,8 +93,10 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         maps = (height // self.stride, width // self.stride)
         shapes: dict[str, tuple[int, ...]] = {
             "pixels": (1, height, width, 3),
-            "flow": (1, 2, *maps),
-            "confidence": (1, 1, *maps),
+            "luma": (1, 1, *maps),
+            "past_luma": (1, 1, *maps),
+            "motion": (1, 3, *maps),
+            "past_motion": (1, 3, *maps),
             "mask": (1, 1, *maps),
             "weight": (self.channels, self.channels, 3, 3),
             "bias": (self.channels,),
@@ -165,7 +167,7 @@ class Model:
         return self.folder / self.graph_entry(name, variant).file
 
     def motion_path(self) -> Path:
-        """The torch weights of the mask network, checked. Raises `ModelError`."""
+        """The torch weights of the flow and the mask network, checked. Raises `ModelError`."""
         path = self.folder / self.manifest.motion
         _check_hash(path, self.manifest.motion_sha256)
         return path

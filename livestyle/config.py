@@ -37,10 +37,10 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True):
     stream is painted smaller than ``size`` when it could not hold its rate otherwise, unless ``fixed_size``. ``fps`` is
     the rate of live sinks, and asked of cameras and the scene. ``regions`` are texts ``MASK=STYLE``, masks that are
     pictures by paths from the working folder; style ``none`` paints nothing, for a ``look`` alone. ``morph`` is in
-    seconds. ``frames`` ends the run after so many. ``port`` 0 takes a free one, ``lan`` opens the page to
-    the network for those who show the token. ``kiosk`` makes it a page for guests, whose time ends after
-    ``idle`` seconds without a touch, and whose settings ``pin`` unlocks ("": nobody does).
-
+    seconds. ``flow`` says who finds the motion, as in `livestyle.live.stylizer`. ``frames`` ends the run after so many.
+    ``port`` 0 takes a free one, ``lan`` opens the page to the network for those who show the token. ``kiosk`` makes it
+    a page for guests, whose time ends after ``idle`` seconds without a touch, and whose settings ``pin`` unlocks ("":
+    nobody does).
 
     ``hotkeys`` are changes to the usual ones, from command to combination, None for no hotkeys at all. ``osc`` is a
     port, perhaps behind a host. ``midi`` is a part of a controller's name, ``midi_map`` from its controls to commands.
@@ -62,6 +62,7 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True):
     frames: int | None = None
     profile: str = "live"
     backend: str = "auto"
+    flow: str = "auto"
     port: int = 8765
     lan: bool = False
     kiosk: bool = False

@@ -100,7 +100,7 @@ def launch(config: LiveConfig, console: Console | None = None) -> None:
     def open_painter(info: StreamInfo) -> Grader:
         output = info.width, info.height
         painter = ScaledPainter(
-            lambda: Stylizer(model, backend=config.backend, masks=masks),
+            lambda: Stylizer(model, backend=config.backend, flow=config.flow, masks=masks),
             fit_painting(output, config.size),
             output,
             fps=float(info.fps) if info.live and not config.fixed_size else None,

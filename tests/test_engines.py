@@ -23,7 +23,7 @@ from livestyle.deploy.compile import compile_model, find_toolchain
 from livestyle.deploy.engine import build_engine, read_graph
 from livestyle.deploy.export import export_graph
 from livestyle.model.graphs import GRAPHS, build_graphs
-from livestyle.model.motion import MaskNetwork
+from livestyle.model.motion import MotionNetworks
 from livestyle.model.profiles import find_profile
 
 SIZE = (80, 48)  # of pictures; small, because building takes as long as compiling the kernels, whatever the size
@@ -64,12 +64,12 @@ def test_every_graph_is_built(
     (output,) = [tensor for tensor in record.tensors if tensor.output]
     maps = (1, facts.channels, height // facts.stride, width // facts.stride)
     assert output.name == facts.graphs[graph].output
-    others = {"picture": (1, height, width, 3), "mask": (1, 1, *maps[2:])}
+    others = {"picture": (1, height, width, 3), "mask": (1, 1, *maps[2:]), "motion": (1, 3, *maps[2:])}
     assert output.shape == others.get(output.name, maps)
     kinds = {tensor.name: tensor.kind for tensor in record.tensors}
     crossing = "float" if precision == "f32" else "half"
     for tensor in record.tensors:
-        pixels = tensor.name in ("pixels", "picture")
+        pixels = tensor.name in ("pixels", "picture", "luma", "past_luma")
         assert kinds[tensor.name] == ("uint8" if pixels else crossing if tensor.shape == maps else "float")
     assert 0 < len(record.layers) < record.nodes
     assert (engine_folder() / record.key.name).with_suffix(".layers.txt").stat().st_size > 0
@@ -113,7 +113,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Model:
     shutil.copytree(load_model().folder, folder)
     profile = find_profile("studio")
     modules = build_graphs(
-        profile.make_encoder().eval(), profile.make_decoder().eval(), MaskNetwork(profile.channels).eval()
+        profile.make_encoder().eval(), profile.make_decoder().eval(), MotionNetworks(profile.channels).eval()
     )
     graphs = {}
     for name, module in modules.items():

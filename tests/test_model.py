@@ -4,7 +4,8 @@ import torch
 
 from livestyle.model.autoencoder import FEATURES, STRIDE, Decoder, initialize_icnr
 from livestyle.model.bank import StyleBankNetwork, apply_bank, normalize
-from livestyle.model.motion import REUSE, MaskNetwork, warp_features
+from livestyle.model.flow import warp_features
+from livestyle.model.motion import REUSE, MaskNetwork
 
 
 def test_paint_and_reconstruct_keep_the_size_and_range() -> None:

@@ -50,7 +50,7 @@ def test_the_past_and_the_kernels_come_along(model: Model) -> None:
 
     def paint(past: object) -> tuple[np.ndarray, np.ndarray]:
         features = graphs["encode"](pixels=handles["pixels"])["features"]
-        mask = graphs["mask"](features=features, past=past, **{k: handles[k] for k in ("flow", "confidence")})["mask"]
+        mask = graphs["mask"](features=features, past=past, motion=handles["motion"])["mask"]
         kernel = {key: handles[key] for key in ("weight", "bias", "strength")}
         painted = graphs["bank"](features=features, **kernel)["painted"]
         return backend.download(mask), backend.download(graphs["decode"](painted=painted)["picture"])

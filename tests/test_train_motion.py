@@ -16,7 +16,9 @@ from livestyle.errors import ConfigError, ModelError
 from livestyle.evaluate.stability import sampled
 from livestyle.live.stylizer import Stylizer
 from livestyle.model.bank import StyleBankNetwork
-from livestyle.model.motion import MaskNetwork
+from livestyle.model.flow import FlowNetwork
+from livestyle.model.motion import MaskNetwork, MotionNetworks
+from livestyle.train.flow import Examples, measure_flow, turn
 from livestyle.train.motion import MotionConfig, MotionRun, measure_sequence, train_motion
 from livestyle.train.sequences import Moving, draw_layers, follow_layers
 
@@ -32,7 +34,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_config(photos: Path, **changes: object) -> MotionConfig:
-    settings = {"photos": str(photos), "start": str(SHIPPED), "names": ("scream",), "steps": 4, "crop": 96}
+    settings = {"photos": str(photos), "start": str(SHIPPED), "names": ("scream",), "crop": 96}
+    settings |= {"flow_steps": 2, "steps": 3}
     return MotionConfig(**{**settings, **changes})  # type: ignore[arg-type]
 
 
@@ -93,21 +96,46 @@ def test_keeping_the_past_pays_where_it_is_the_same_and_costs_where_it_is_hidden
     assert float(kept["occlusion"]) > 100 * float(renewed["occlusion"])
 
 
+def test_the_examples_of_the_flow_are_exact_however_they_are_turned() -> None:
+    examples = Examples([make_texture(420, 400, index) for index in range(3)], seed=4)
+    for number in range(8):
+        example = turn(examples.draw(number), number & 1, number & 2, number & 4)
+        for n in (0, 1):
+            here, there = (example.lumas[k].astype(np.float32) for k in (n + 1, n))
+            apart = np.abs(sampled(there, example.flows[n].transpose(1, 2, 0)) - here)[example.shares[n] > 0.98]
+            assert np.median(apart) < 8.0, number  # light and noise
+
+
+def test_the_error_of_the_flow_knows_where_things_went() -> None:
+    torch.manual_seed(0)
+    batch = Examples([make_texture(420, 400, index) for index in range(3)], seed=4).batch(0, np.random.default_rng(0))
+    zero = FlowNetwork().requires_grad_(False)
+    torch.nn.init.constant_(zero.calm, 30.0)  # takes every step away
+    losses = measure_flow(zero, batch)
+    lengths = np.concatenate([np.linalg.norm(each.flows, axis=1)[each.shares > 0.98] for each in batch])
+    assert float(losses["error"]) == pytest.approx(lengths.mean(), rel=0.3)
+    assert float(measure_flow(FlowNetwork().requires_grad_(False), batch)["error"]) < 0.8 * float(losses["error"])
+
+
 @pytest.mark.slow
 def test_a_run_learns_to_tell_and_goes_on_exactly(photos: Path, tmp_path: Path) -> None:
     whole = MotionRun(tmp_path / "whole", make_config(photos))
-    untrained = {name: value.clone() for name, value in whole.mask.state_dict().items()}
+    untrained = {name: value.clone() for name, value in whole.motion.state_dict().items()}
     whole.train()
-    assert any(not torch.equal(value, untrained[name]) for name, value in whole.mask.state_dict().items())
+    changed = {name for name, value in whole.motion.state_dict().items() if not torch.equal(value, untrained[name])}
+    assert {name.partition(".")[0] for name in changed} == {"flow", "mask"}
     first = MotionRun(tmp_path / "parts", make_config(photos))
-    for _ in range(2):
-        first.advance()
+    first.advance()
     first.save()
-    second = MotionRun(tmp_path / "parts", make_config(photos))
-    assert second.step == 2
-    second.train()
-    for name, value in whole.mask.state_dict().items():
-        assert torch.equal(value, second.mask.state_dict()[name]), name
+    second = MotionRun(tmp_path / "parts", make_config(photos))  # in the middle of the flow
+    assert second.step == 1
+    for _ in range(2):
+        second.advance()
+    second.save()
+    third = MotionRun(tmp_path / "parts", make_config(photos))  # in the middle of the mask
+    third.train()
+    for name, value in whole.motion.state_dict().items():
+        assert torch.equal(value, third.motion.state_dict()[name]), name
     with pytest.raises(ConfigError, match="--resume"):
         train_motion(tmp_path / "whole", {}, resume=False)
 
@@ -115,13 +143,16 @@ def test_a_run_learns_to_tell_and_goes_on_exactly(photos: Path, tmp_path: Path) 
 @pytest.mark.slow
 def test_a_trained_mask_gets_into_the_model(photos: Path, tmp_path: Path) -> None:
     run, folder = tmp_path / "run", tmp_path / "model"
-    train_motion(run, {"photos": str(photos), "start": str(SHIPPED), "steps": 2, "names": ["scream"]}, resume=False)
+    settings = {"photos": str(photos), "start": str(SHIPPED), "flow_steps": 1, "steps": 2, "names": ["scream"]}
+    train_motion(run, settings, resume=False)
     shutil.copytree(SHIPPED, folder)
     before = Model(folder).manifest
     export_run(run, folder)
     model = Model(folder)
     assert model.manifest.motion_sha256 != before.motion_sha256
-    assert model.manifest.training["motion"] == {"names": ["scream"], "steps": 2, "seed": 1, "step": 2}
+    assert model.manifest.graphs["flow"] != before.graphs["flow"]
+    trained = {"names": ["scream"], "flow_steps": 1, "steps": 2, "seed": 1, "step": 3}
+    assert model.manifest.training["motion"] == trained
     assert model.manifest.banks == before.banks
     fast, slow = (Stylizer(model, backend=name, precision="f32") for name in ("openvino", "reference"))
     for n in range(3):
@@ -136,7 +167,8 @@ def test_a_trained_mask_gets_into_the_model(photos: Path, tmp_path: Path) -> Non
         ({}, "--start and --photos"),
         ({"start": str(SHIPPED), "names": ["screem"]}, "did you mean 'scream'"),
         ({"start": str(SHIPPED), "photos": "/nowhere"}, "not a folder"),
-        ({"start": str(SHIPPED), "photos": "/nowhere", "steps": 0}, "at least 1"),
+        ({"start": str(SHIPPED), "photos": "/nowhere", "steps": -1}, "at least 0"),
+        ({"start": str(SHIPPED), "photos": "/nowhere", "flow_steps": -1}, "at least 0"),
     ],
 )
 def test_bad_settings(tmp_path: Path, settings: dict[str, object], said: str) -> None:
@@ -148,7 +180,7 @@ def test_bad_settings(tmp_path: Path, settings: dict[str, object], said: str) ->
 
 def test_a_mask_for_another_network_is_refused(photos: Path, tmp_path: Path) -> None:
     run = MotionRun(tmp_path / "run", make_config(photos))
-    run.mask = MaskNetwork(channels=12)
+    run.motion = MotionNetworks(channels=12)
     run.save()
     shutil.copytree(SHIPPED, tmp_path / "model")
     with pytest.raises(ModelError, match="another network"):

@@ -38,7 +38,9 @@ AVX2, VNNI = 11, 23  # cv::CpuFeatures
 AHEAD = ("encode",)
 # On one thread these are as fast (mask at 640×360: 1.2 ms either way), and spread over two they cost 8 kB of oneTBB's
 # own pools a frame, 35 MB in all before that levels off.
-ALONE = ("mask",)
+ALONE = ("flow", "mask")
+# Places in a picture are no bfloat16: it tells 164 from 165, and nothing between
+EXACT = ("flow",)
 
 
 @functools.cache
@@ -96,6 +98,8 @@ class OpenVinoBackend:
             if self._half:
                 network = self._halve_maps(network)
             settings = {**self._settings, properties.inference_num_threads: threads}
+            if graphs[0] in EXACT:
+                settings[hints.inference_precision] = ov.Type.f32
             compiled = self._core.compile_model(network, "CPU", settings)
         except RuntimeError as error:
             path = self._model.graph_path(graphs[-1], self._variant)

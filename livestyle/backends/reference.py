@@ -14,7 +14,7 @@ from livestyle.backends import Chain, Graph
 from livestyle.errors import BackendError, ModelError
 from livestyle.model.bank import StyleBankNetwork
 from livestyle.model.graphs import GRAPHS, build_graphs
-from livestyle.model.motion import MaskNetwork
+from livestyle.model.motion import MotionNetworks
 from livestyle.model.profiles import find_profile
 
 
@@ -27,13 +27,13 @@ class ReferenceBackend:
     def __init__(self, model: Model, width: int, height: int, precision: str = "auto") -> None:
         """Any size; ``width``, ``height`` and ``precision`` are accepted for the seam's sake. Raises `ModelError`."""
         profile = find_profile(model.manifest.profile)
-        network, mask = StyleBankNetwork([], profile), MaskNetwork(profile.channels)
-        for module, path in ((network, model.autoencoder_path()), (mask, model.motion_path())):
+        network, motion = StyleBankNetwork([], profile), MotionNetworks(profile.channels)
+        for module, path in ((network, model.autoencoder_path()), (motion, model.motion_path())):
             try:
                 module.load_state_dict(safetensors.torch.load_file(path))
             except (safetensors.SafetensorError, RuntimeError) as error:
                 raise ModelError(f"{path} holds other weights than this network's: {error}") from error
-        self._modules = build_graphs(network.encoder, network.decoder, mask)
+        self._modules = build_graphs(network.encoder, network.decoder, motion)
 
     def load(self, graph: str) -> "ReferenceGraph":
         return ReferenceGraph(graph, self._modules[graph])

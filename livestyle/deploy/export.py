@@ -32,8 +32,8 @@ from livestyle.artifacts import (
 from livestyle.deploy.serialize import serialize_graph
 from livestyle.errors import ModelError
 from livestyle.model.bank import StyleBankNetwork
-from livestyle.model.graphs import GRAPHS, build_graphs, make_examples
-from livestyle.model.motion import MaskNetwork
+from livestyle.model.graphs import GRAPHS, Flow, Mask, build_graphs, make_examples
+from livestyle.model.motion import MotionNetworks
 from livestyle.model.profiles import LIVE, Profile, find_profile
 from livestyle.sources.scene import SceneSource
 from livestyle.train.checkpoint import load_checkpoint
@@ -47,20 +47,20 @@ CHECK_SIZE = (136, 104)  # of the parity run: another size than the traced one, 
 def export_run(run: Path, folder: Path | None = None) -> tuple[Path, Manifest]:
     """Write a model folder (see `livestyle.artifacts`) from ``run/checkpoint.pt``; returns it and what it says.
 
-    A run of ``livestyle train`` makes a whole model, whose mask network is untrained; one of ``livestyle train-motion``
-    gives the model that is there its mask network. Without ``folder``, that is the shipped model of the run's profile.
-    Raises `ModelError` when a graph does not compute what torch does.
+    A run of ``livestyle train`` makes a whole model, whose motion networks are untrained; one of ``livestyle
+    train-motion`` gives the model that is there its own. Without ``folder``, that is the shipped model of the run's
+    profile. Raises `ModelError` when a graph does not compute what torch does.
     """
     state = load_checkpoint(run / "checkpoint.pt")
     profile = find_profile(state["config"].get("profile", LIVE.name))  # runs of the first version do not say
     folder = folder or find_engines() / profile.name
-    if "mask" in state:
+    if "motion" in state:
         return export_motion(state, folder)
     network = StyleBankNetwork(state["config"]["names"], profile)
     network.load_state_dict(state["network"])
     network.eval().requires_grad_(False)
-    mask = MaskNetwork(profile.channels)
-    modules = build_graphs(network.encoder, network.decoder, mask)
+    motion = MotionNetworks(profile.channels)
+    modules = build_graphs(network.encoder, network.decoder, motion)
     files = {name: export_graph(name, module, profile) for name, module in modules.items()}
     default = _read_default(folder, network.bank.styles)
     for name, data in files.items():
@@ -69,7 +69,7 @@ def export_run(run: Path, folder: Path | None = None) -> tuple[Path, Manifest]:
         write_whole(folder / f"{name}.onnx", data)
     shared = {k: v for k, v in network.state_dict().items() if not k.startswith("bank.")}
     write_whole(folder / "autoencoder.safetensors", safetensors.torch.save(shared, metadata={"profile": profile.name}))
-    write_whole(folder / "motion.safetensors", safetensors.torch.save(mask.state_dict()))
+    write_whole(folder / "motion.safetensors", safetensors.torch.save(motion.state_dict()))
     for style in network.bank.styles:
         kernel = Kernel(network.bank.weights[style].numpy(), network.bank.biases[style].numpy())
         write_bank(folder / "banks" / f"{style}.safetensors", kernel, {"profile": profile.name})
@@ -79,28 +79,40 @@ def export_run(run: Path, folder: Path | None = None) -> tuple[Path, Manifest]:
 
 
 def export_motion(state: dict[str, Any], folder: Path) -> tuple[Path, Manifest]:
-    """Put the mask network of a motion run into the model in ``folder``. Raises `ModelError`."""
+    """Put the networks of a motion run into the model in ``folder``; the mask only when it has been trained.
+
+    Raises `ModelError`.
+    """
     facts = Model(folder).manifest
     profile = find_profile(facts.profile)
-    mask = MaskNetwork(profile.channels)
+    motion = MotionNetworks(profile.channels)
+    alone = state["step"] <= state["config"]["flow_steps"]  # the flow, whatever mask is used with it
     try:
-        mask.load_state_dict(state["mask"])
+        motion.load_state_dict(state["motion"])
+        if alone:
+            kept = safetensors.torch.load_file(folder / facts.motion)
+            motion.load_state_dict(
+                {name: each for name, each in kept.items() if name.startswith("mask.")}, strict=False
+            )
     except RuntimeError as error:
         raise ModelError(f"the motion run is for another network than the {profile.name} one in {folder}") from error
-    mask.eval().requires_grad_(False)
-    data = export_graph("mask", mask, profile)
-    check_graph("mask", mask, data, profile)
-    write_whole(folder / "mask.onnx", data)
-    write_whole(folder / facts.motion, safetensors.torch.save(mask.state_dict()))
-    entry = msgspec.structs.replace(facts.graphs["mask"], sha256=hash_file(folder / "mask.onnx"))
-    trained = {key: state["config"][key] for key in ("names", "steps", "seed")} | {"step": state["step"]}
+    motion.eval().requires_grad_(False)
+    modules = {"flow": Flow(motion.flow), "mask": Mask(motion.mask)}
+    files = {name: export_graph(name, module, profile) for name, module in modules.items()}
+    for name, data in files.items():
+        check_graph(name, modules[name], data, profile)
+    for name, data in files.items():
+        write_whole(folder / f"{name}.onnx", data)
+    write_whole(folder / facts.motion, safetensors.torch.save(motion.state_dict()))
+    config = state["config"]
+    trained = {key: config[key] for key in ("names", "flow_steps", "steps", "seed")} | {"step": state["step"]}
     return _write_manifest(
         folder,
         msgspec.structs.replace(
             facts,
-            graphs={**facts.graphs, "mask": entry},
+            graphs={**facts.graphs, **{name: _describe_graph(folder, name) for name in files}},
             motion_sha256=hash_file(folder / facts.motion),
-            training={**facts.training, "motion": trained},
+            training={**facts.training, "flow" if alone else "motion": trained},
         ),
     )
 
@@ -175,11 +187,13 @@ def draw_thumbnail(network: StyleBankNetwork, style: str) -> bytes:
     return bytes(cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1])
 
 
+def _describe_graph(folder: Path, name: str) -> GraphEntry:
+    names = GRAPHS[name]
+    return GraphEntry(f"{name}.onnx", hash_file(folder / f"{name}.onnx"), names.inputs, names.output)
+
+
 def _describe(folder: Path, profile: Profile, styles: list[str], state: dict[str, Any]) -> Manifest:
-    graphs = {
-        name: GraphEntry(f"{name}.onnx", hash_file(folder / f"{name}.onnx"), names.inputs, names.output)
-        for name, names in GRAPHS.items()
-    }
+    graphs = {name: _describe_graph(folder, name) for name in GRAPHS}
     banks = {
         style: BankEntry(
             f"banks/{style}.safetensors",

@@ -27,7 +27,7 @@ from livestyle.live.flow import FlowEstimator
 from livestyle.media import Pixels
 from livestyle.model.autoencoder import Decoder, Encoder
 from livestyle.model.bank import StyleBankNetwork
-from livestyle.model.motion import MaskNetwork
+from livestyle.model.motion import MaskNetwork, MotionNetworks
 from livestyle.model.profiles import find_profile
 from livestyle.pictures import write_picture
 from livestyle.train.data import to_picture, to_tensor
@@ -108,9 +108,9 @@ def load_mask(path: Path, channels: int) -> MaskNetwork:
     """The mask network of a model folder's ``motion.safetensors``."""
     import safetensors.torch
 
-    mask = MaskNetwork(channels)
-    mask.load_state_dict(safetensors.torch.load_file(path))
-    return mask.eval().requires_grad_(False)
+    motion = MotionNetworks(channels)
+    motion.load_state_dict(safetensors.torch.load_file(path))
+    return motion.mask.eval().requires_grad_(False)
 
 
 def estimate_steps(clip: Footage) -> list[Step]:

@@ -80,6 +80,7 @@ def evaluate_stability(
     johnson: Path | None = None,
     lite: bool = False,
     backend: str = "auto",
+    flow: str = "auto",
     vgg: Path | None = None,
 ) -> list[SteadinessRow]:
     """Measure and write ``stability.md``, ``stability.png`` (error over time) and ``stability.mp4`` into ``out``.
@@ -96,7 +97,7 @@ def evaluate_stability(
     clips = open_footage(given, count, noise, every)
     make_folder(out)
     judge = Judge(load_vgg(vgg), examples) if examples else None
-    stylizer = Stylizer(model, backend=backend)
+    stylizer = Stylizer(model, backend=backend, flow=flow)
     rows: list[SteadinessRow] = []
     shown: list[tuple[str, list[Pixels]]] = []
     for clip in clips:

@@ -21,7 +21,7 @@ from livestyle.evaluate.steadiness import ALONE, JOHNSON, SteadinessRow, Video, 
 from livestyle.evaluate.steadiness_report import format_steadiness
 from livestyle.live.settle import Settled, Settler
 from livestyle.media import Pixels
-from livestyle.model.motion import MaskNetwork
+from livestyle.model.motion import MaskNetwork, MotionNetworks
 from livestyle.train.checkpoint import load_checkpoint
 from livestyle.train.data import to_tensor
 
@@ -76,12 +76,12 @@ def evaluate_transfer(
 def read_run(run: Path) -> tuple[str, MaskNetwork]:
     """Name and mask of a motion run. Raises `ConfigError` for another kind of run, `ModelError` for a damaged one."""
     state = load_checkpoint(run / "checkpoint.pt")
-    if "mask" not in state:
+    if "motion" not in state:
         raise ConfigError(f"{run} is not a run of 'livestyle train-motion'")
-    mask = MaskNetwork(state["mask"]["project.weight"].shape[1])
-    mask.load_state_dict(state["mask"])
+    motion = MotionNetworks(state["motion"]["mask.project.weight"].shape[1])
+    motion.load_state_dict(state["motion"])
     names = state["config"]["names"]
-    return f"{run.name} ({', '.join(names) if len(names) < 4 else f'{len(names)} styles'})", mask.eval()
+    return f"{run.name} ({', '.join(names) if len(names) < 4 else f'{len(names)} styles'})", motion.mask.eval()
 
 
 def apply_mask(mask: MaskNetwork, features: Sequence[Tensor], steps: Sequence[Step]) -> list[Tensor]:

@@ -14,9 +14,10 @@ import numpy as np
 
 from livestyle.artifacts import Model
 from livestyle.backends import Backend, Graph, Handle, open_backend
-from livestyle.controls import Controls, Mix
+from livestyle.controls import Controls, Mix, find_name
 from livestyle.live.colors import keep_colors
 from livestyle.live.flow import Floats, FlowEstimator, Motion, View
+from livestyle.live.learned_flow import CARDS, FLOWS, LearnedFlow
 from livestyle.live.regions import Grid, Layer, MaskSource, Moment, RegionMap
 from livestyle.live.settle import Moved, Settled, Settler, look_distance
 from livestyle.media import Frame, Pixels
@@ -31,10 +32,13 @@ class Stylizer:
         *,
         backend: str = "auto",
         precision: str = "auto",
+        flow: str = "auto",
         masks: Mapping[str, MaskSource] | None = None,
     ) -> None:
         """``backend`` and ``precision`` as in `open_backend`; nothing is compiled before `prepare`.
 
+        ``flow`` is who finds the motion: ``dis``, the search on the processor, or ``learned``, the model's own network;
+        ``auto`` is the latter on a graphics card. Raises `ConfigError` for another word.
         ``masks`` gives the masks that regions may name beside shapes: each is asked with the source's frame and what
         is known of its motion, and answers float32 (H, W) in [0, 1], 1 inside the region.
         """
@@ -45,6 +49,8 @@ class Stylizer:
         self._graphs: dict[str, Graph] = {}
         self._paint_whole: Graph | None = None  # bank and decode joined, for a picture without regions
         self._size = (0, 0)
+        self._learns = {"auto": backend in CARDS, "dis": False, "learned": True}[find_name(flow, FLOWS, "flow")]
+        self._learned: LearnedFlow | None = None  # finds the motion in place of the search
         self._flow = FlowEstimator(model.manifest.margin // model.manifest.stride)
         self._seen: Frame | None = None
         self._before: Frame | None = None  # the one seen before that
@@ -88,8 +94,11 @@ class Stylizer:
         self.close()
         self._backend = open_backend(self._backend_name, self._model, padded[0], padded[1], self._precision)
         for name in self._model.manifest.graphs:
-            self._graphs[name] = self._backend.load(name)
-            yield name
+            if name != "flow" or self._learns:
+                self._graphs[name] = self._backend.load(name)
+                yield name
+        if self._learns:
+            self._learned = LearnedFlow(self._backend, self._graphs["flow"])
         self._paint_whole = self._backend.join(self._graphs["bank"], self._graphs["decode"])
         yield "bank and decode"
         self._size = (padded[0], padded[1])
@@ -128,37 +137,42 @@ class Stylizer:
         view = self._flow.view(pixels)
         self._past, self._mask, self._moved = self._settled, None, None
         if not coherent:
-            self._motion = None
+            self._forget_motion()
         elif self._view is not None:
-            motion = self._move(self._view, view)
+            motion, on_backend = self._move(self._view, view)
             cut = self._flow.is_cut(self._view, view, motion)
             started = self._clock("motion", started)
             if cut:
-                self._motion = None
+                self._forget_motion()
             else:
                 if self._past is not None:
                     self._moved = self._beside.submit(self._settler.move, self._past[0], motion.flow)
-                flow = np.ascontiguousarray(motion.flow.transpose(2, 0, 1)[None])
-                mask = self._graphs["mask"](
-                    features=features,
-                    past=self._features,
-                    flow=self._backend.upload(flow),
-                    confidence=self._backend.upload(motion.confidence[None, None]),
-                )["mask"]
+                mask = self._graphs["mask"](features=features, past=self._features, motion=on_backend)["mask"]
                 self._mask = self._backend.download(mask)[0, 0].astype(np.float32, copy=False)
                 if self._moved is not None:
                     self._moved.exception()  # no result yet: for two cores, painting beside it is more than they have
                 self._clock("mask", started)
         self._before, self._seen, self._features, self._view = self._seen, frame, features, view
 
-    def _move(self, previous: View, current: View) -> Motion:
+    def _move(self, previous: View, current: View) -> tuple[Motion, Handle]:
+        """Motion between two frames, and the same on the backend."""
+        assert self._backend is not None
         self._since_search += 1
-        if self._motion is None or self._since_search >= self.motion_every:
-            self._since_search = 0
-            self._motion = self._flow.motion(previous, current)
-        else:
+        if self._motion is not None and self._since_search < self.motion_every:
             self._motion = self._flow.go_on(self._motion, previous, current)
-        return self._motion
+        else:
+            self._since_search = 0
+            if self._learned is not None:
+                self._motion, handle = self._learned.motion(previous, current)
+                return self._motion, handle
+            self._motion = self._flow.motion(previous, current)
+        flow, confidence = self._motion.flow, self._motion.confidence
+        return self._motion, self._backend.upload(np.stack([flow[..., 0], flow[..., 1], confidence])[None])
+
+    def _forget_motion(self) -> None:
+        self._motion = None
+        if self._learned is not None:
+            self._learned.forget()
 
     def _settle(self, picture: Pixels, controls: Controls) -> Pixels:
         """The painted picture, steadied by the last frame's where there is one in the same styles."""
@@ -211,7 +225,8 @@ class Stylizer:
 
     def reset(self) -> None:
         """Forget the past: after a seek, a stall or another source."""
-        self._before, self._seen, self._features, self._view, self._motion = None, None, None, None, None
+        self._before, self._seen, self._features, self._view = None, None, None, None
+        self._forget_motion()
         self._mask, self._moved, self._past, self._settled = None, None, None, None
 
     def close(self) -> None:
@@ -220,6 +235,7 @@ class Stylizer:
         self._beside = ThreadPoolExecutor(1, "settle")  # without a thread until there is something to move
         self.reset()
         self._kernels, self._graphs, self._paint_whole, self._size = {}, {}, None, (0, 0)
+        self._learned = None
         if self._backend is not None:
             self._backend.close()
             self._backend = None

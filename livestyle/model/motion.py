@@ -12,26 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from livestyle.model.autoencoder import FEATURES
+from livestyle.model.flow import FlowNetwork, warp_features
 
 # Largest mask: the rest leaks in, so that a still scene can neither drift nor darken. On a panning clip 0.9 removes no
 # more flicker than 0.8 (86 % of it, before sharpness is brought back), and a mistake is seen twice as long; noise on a
 # still scene wants more than 0.8 to be a third.
 REUSE = 0.85
 WIDTH = 8  # channels of the mask network: 1,100 weights, 0.02 GMAC at 640×360
-
-
-def warp_features(features: Tensor, flow: Tensor) -> Tensor:
-    """Bilinear samples of ``features`` (N, C, h, w) at x + flow; ``flow`` (N, 2, h, w) is (dx, dy) in feature pixels.
-
-    The flow points from the new frame to the past one. Outside the picture the border is repeated.
-    """
-    height, width = features.shape[2], features.shape[3]
-    columns = torch.arange(width, dtype=features.dtype, device=features.device).view(1, 1, width)
-    rows = torch.arange(height, dtype=features.dtype, device=features.device).view(1, height, 1)
-    x = (columns + flow[:, 0] + 0.5) * (2.0 / width) - 1.0
-    y = (rows + flow[:, 1] + 0.5) * (2.0 / height) - 1.0
-    grid = torch.stack([x, y], dim=3)
-    return F.grid_sample(features, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 class MaskNetwork(nn.Module):
@@ -62,3 +49,12 @@ class MaskNetwork(nn.Module):
         keep = torch.sigmoid(self.decide(F.relu(self.compare(seen))))
         keep = F.interpolate(keep, scale_factor=2.0, mode="bilinear", align_corners=False)
         return REUSE * confidence * keep
+
+
+class MotionNetworks(nn.Module):
+    """What ``motion.safetensors`` holds: both networks, for features of ``channels`` channels."""
+
+    def __init__(self, channels: int = FEATURES) -> None:
+        super().__init__()
+        self.flow = FlowNetwork()
+        self.mask = MaskNetwork(channels)

@@ -32,9 +32,15 @@ class Moving:
     motion: Callable[[int, int], Motion]
 
 
-def draw_layers(photos: Sequence[Pixels], size: int, count: int, random: np.random.Generator) -> Moving:
-    """``count`` frames of ``size`` × ``size`` pixels: a photo with cut-outs of others moving over it."""
-    layers = [_draw_layer(photos, size, count, random, number > 0) for number in range(1 + random.choice(CUT_OUTS))]
+def draw_layers(
+    photos: Sequence[Pixels], size: int, count: int, random: np.random.Generator, pace: float = 1.0
+) -> Moving:
+    """``count`` frames of ``size`` × ``size`` pixels: a photo with cut-outs of others moving over it.
+
+    They move ``pace`` times as far from frame to frame as the sigmas above say.
+    """
+    drawn = range(1 + random.choice(CUT_OUTS))
+    layers = [_draw_layer(photos, size, count, random, number > 0, pace) for number in drawn]
     light, noise = random.normal(0.0, LIGHT), random.uniform(0.0, NOISE)
     frames, labels = [], []
     for n in range(count):
@@ -80,7 +86,7 @@ def follow_layers(here: NDArray[np.int32], there: NDArray[np.int32], steps: Sequ
 
 
 def _draw_layer(
-    photos: Sequence[Pixels], size: int, count: int, random: np.random.Generator, cut_out: bool
+    photos: Sequence[Pixels], size: int, count: int, random: np.random.Generator, cut_out: bool, pace: float
 ) -> tuple[Floats, Floats, list[NDArray[np.float64]]]:
     """A photo float32 (h, w, 3), what of it is there (h, w), and its way: homographies from it to each frame."""
     photo = photos[int(random.integers(len(photos)))]
@@ -95,9 +101,9 @@ def _draw_layer(
         filled = cv2.fillPoly(np.zeros((height, width), np.float32), [np.rint(outline).astype(np.int32)], 1.0)
         cover = np.asarray(filled, np.float32)
     place = np.array([0.5, 0.5]) * size if not cut_out else random.uniform(0.15, 0.85, 2) * size
-    speed = random.normal(0.0, SPEED, 2) * (random.random() > 0.2)  # one in five stands still
-    turn, zoom = random.normal(0.0, TURN), random.normal(0.0, ZOOM)
-    tilt = np.zeros(2) if cut_out else random.normal(0.0, TILT, 2)
+    speed = random.normal(0.0, SPEED * pace, 2) * (random.random() > 0.2)  # one in five stands still
+    turn, zoom = random.normal(0.0, TURN * pace), random.normal(0.0, ZOOM * pace)
+    tilt = np.zeros(2) if cut_out else random.normal(0.0, TILT * pace, 2)
     first_turn, first_zoom = random.uniform(-0.2, 0.2), random.uniform(0.8, 1.25)
     ways = []
     for n in range(count):

@@ -63,14 +63,16 @@ def train_motion(
     ] = None,
     style: Annotated[list[str] | None, typer.Option(help="Train with this style only; may be repeated.")] = None,
     resume: Resume = False,
+    flow_steps: Annotated[int | None, typer.Option(help="Steps of the flow alone, which come first.")] = None,
     steps: Steps = None,
     seed: Seed[int | None] = None,
 ) -> None:
-    """Train the mask that steadies video, for a network as it is; 'export RUN' puts it into the model."""
+    """Train the flow and the mask that steady video, for a network as it is; 'export RUN' puts them into the model."""
     settings = {
         "start": str(start) if start else None,
         "photos": str(photos) if photos else None,
         "names": tuple(style) if style else None,
+        "flow_steps": flow_steps,
         "steps": steps,
         "seed": seed,
     }

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from livestyle.verbs.options import Backend, KeepColors, Look, Regions, Strength, Style
+from livestyle.verbs.options import Backend, Flow, KeepColors, Look, Regions, Strength, Style
 
 
 def live(
@@ -47,6 +47,7 @@ def live(
     look: Look[str | None] = None,
     profile: Annotated[str | None, typer.Option(help="Which network: live, or studio for GPUs.")] = None,
     backend: Backend[str | None] = None,
+    flow: Flow[str | None] = None,
     port: Annotated[int | None, typer.Option(help="Port of the page at 127.0.0.1; 0 takes a free one.")] = None,
     lan: Annotated[
         bool | None,
@@ -99,6 +100,7 @@ def live(
         "look": look,
         "profile": profile,
         "backend": backend,
+        "flow": flow,
         "port": port,
         "lan": lan,
         "kiosk": kiosk,

@@ -12,6 +12,7 @@ from livestyle.verbs.options import (
     ClipFrames,
     Clips,
     EveryPhoto,
+    Flow,
     FrameSize,
     Johnson,
     JudgingVgg,
@@ -146,6 +147,7 @@ def stability(
     vgg: JudgingVgg = None,
     profile: MeasuredProfile = "live",
     backend: Backend[str] = "openvino",
+    flow: Flow[str] = "auto",
 ) -> None:
     """Flicker of every style with coherence and without it, beside other people's painters on the same video."""
     from rich.console import Console
@@ -167,9 +169,27 @@ def stability(
         johnson=johnson,
         lite=lite,
         backend=backend,
+        flow=flow,
         vgg=vgg,
     )
     print_steadiness(rows, Console())
+
+
+@evaluate.command()
+def motion(
+    photos: Annotated[Path, typer.Argument(help="The photos that the flow was trained with: those held out move.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where motion.md goes.")] = Path("motion"),
+    count: Annotated[int, typer.Option(metavar="N", help="Sequences of photos.")] = 60,
+    profile: MeasuredProfile = "live",
+    backend: Backend[str] = "openvino",
+) -> None:
+    """How far off the flow network is, beside the search on the processor, where the motion is known exactly."""
+    from livestyle.artifacts import load_model
+
+    with needing_torch():
+        from livestyle.evaluate.motion import evaluate_motion, format_motion
+    rows = evaluate_motion(photos, model=load_model(profile), out=out, count=count, backend=backend)
+    typer.echo(format_motion(rows), nl=False)
 
 
 @evaluate.command()

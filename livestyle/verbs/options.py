@@ -28,6 +28,7 @@ Look = Annotated[T, typer.Option(metavar="NAME", help="A colour look over all; '
 # What paints.
 
 Backend = Annotated[T, typer.Option(help="What runs the network; 'livestyle doctor' lists them.")]
+Flow = Annotated[T, typer.Option(help="Motion by dis (on the processor), learned (a network), or auto: by backend.")]
 FileProfile = Annotated[str, typer.Option(help="Which network: live, or studio for GPUs and files.")]
 MeasuredProfile = Annotated[str, typer.Option(help="Which network: live or studio.")]
 
