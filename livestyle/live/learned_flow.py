@@ -9,7 +9,7 @@ from livestyle.backends import Backend, Graph, Handle
 from livestyle.live.flow import Motion, View
 
 FLOWS = ("auto", "dis", "learned")
-CARDS = ("tensorrt", "rtx")  # where ``auto`` is ``learned``: the search on the processor is six times faster there
+CARDS = ("tensorrt", "rtx")  # where ``auto`` is ``learned``; on a processor it takes 11 ms at 640×360, and DIS 1.5
 
 
 class LearnedFlow:
