@@ -7,8 +7,7 @@ else on the machine uses the memory. Milliseconds at 640×360 in 8 bits on two c
 * The plugin shuffles channels into pixels number by number. Behind a convolution whose channels come in another order,
   a shuffle is a move of rows, and of bytes where the next layer takes bytes: decode 7.5 → 5.7.
 * A pixel unshuffle and the 3×3 convolution behind it are one of 6×6 on the pixels themselves: encode 2.8 → 2.0.
-* Convolutions lay channels last; maps that cross between graphs so need no turning: encode 2.0 → 1.4, mask 1.0 → 0.8,
-  and bank and decode, which is on channels last from then on in all but convolutions, as before.
+* Convolutions lay channels last; maps that cross between graphs so need no turning: encode 2.0 → 1.4, mask 1.0 → 0.8.
 """
 
 from collections.abc import Callable
