@@ -78,16 +78,18 @@ def main(url: str) -> None:
     """Watch until the process is ended."""
     encoder = msgspec.json.Encoder()
     while True:
+        time.sleep(RETRY)
         with (
             contextlib.suppress(FFmpegError, OSError),
             av.open(url, options=OPTIONS, timeout=(OPEN_SECONDS, READ_SECONDS)) as container,
         ):
             joined = Event("joined", time.monotonic())
             sys.stdout.buffer.write(encoder.encode(joined) + b"\n")
+            if not (container.streams.video and container.streams.audio):  # joined while one of them was away
+                continue
             for event in watch(container):
                 sys.stdout.buffer.write(encoder.encode(event) + b"\n")
                 sys.stdout.buffer.flush()
-        time.sleep(RETRY)
 
 
 if __name__ == "__main__":
