@@ -17,7 +17,7 @@ from livestyle.evaluate.johnson import JohnsonNetwork
 from livestyle.evaluate.stability import Pair
 from livestyle.evaluate.steadiness import ALONE
 from livestyle.evaluate.transfer import SHIPPED, UNTRAINED, evaluate_transfer
-from livestyle.model.motion import MaskNetwork
+from livestyle.model.motion import MotionNetworks
 from livestyle.train.checkpoint import save_checkpoint
 
 FRAMES = 7
@@ -73,9 +73,9 @@ def test_every_level_is_measured(tmp_path: Path) -> None:
 
 def write_run(folder: Path, names: list[str]) -> Path:
     folder.mkdir()
-    never = MaskNetwork()
-    torch.nn.init.constant_(never.decide.bias, -20.0)  # type: ignore[arg-type]
-    save_checkpoint(folder / "checkpoint.pt", {"mask": never.state_dict(), "config": {"names": names}})
+    never = MotionNetworks()
+    torch.nn.init.constant_(never.mask.decide.bias, -20.0)  # type: ignore[arg-type]
+    save_checkpoint(folder / "checkpoint.pt", {"motion": never.state_dict(), "config": {"names": names}})
     return folder
 
 
