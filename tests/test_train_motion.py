@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from textures import make_frame, make_texture
 
@@ -181,7 +182,20 @@ def test_bad_settings(tmp_path: Path, settings: dict[str, object], said: str) ->
 def test_a_mask_for_another_network_is_refused(photos: Path, tmp_path: Path) -> None:
     run = MotionRun(tmp_path / "run", make_config(photos))
     run.motion = MotionNetworks(channels=12)
+    run.step = run.config.flow_steps + 1  # the mask has been trained too
     run.save()
     shutil.copytree(SHIPPED, tmp_path / "model")
     with pytest.raises(ModelError, match="another network"):
         export_run(tmp_path / "run", tmp_path / "model")
+
+
+def test_a_flow_alone_serves_a_network_of_any_width(photos: Path, tmp_path: Path) -> None:
+    run = MotionRun(tmp_path / "run", make_config(photos))
+    run.motion = MotionNetworks(channels=12)
+    run.save()
+    shutil.copytree(SHIPPED, tmp_path / "model")
+    export_run(tmp_path / "run", tmp_path / "model")
+    new, old = (safetensors.torch.load_file(Model(folder).motion_path()) for folder in (tmp_path / "model", SHIPPED))
+    same = {name: torch.equal(new[name], old[name]) for name in old}
+    assert all(same[name] for name in same if name.startswith("mask."))
+    assert not same["flow.look.weight"]

@@ -87,13 +87,13 @@ def export_motion(state: dict[str, Any], folder: Path) -> tuple[Path, Manifest]:
     profile = find_profile(facts.profile)
     motion = MotionNetworks(profile.channels)
     alone = state["step"] <= state["config"]["flow_steps"]  # the flow, whatever mask is used with it
+    given = dict(state["motion"])
+    if alone:  # it reads luma, so that it serves a model of any profile
+        kept = safetensors.torch.load_file(folder / facts.motion)
+        given = {name: each for name, each in given.items() if name.startswith("flow.")}
+        given |= {name: each for name, each in kept.items() if name.startswith("mask.")}
     try:
-        motion.load_state_dict(state["motion"])
-        if alone:
-            kept = safetensors.torch.load_file(folder / facts.motion)
-            motion.load_state_dict(
-                {name: each for name, each in kept.items() if name.startswith("mask.")}, strict=False
-            )
+        motion.load_state_dict(given)
     except RuntimeError as error:
         raise ModelError(f"the motion run is for another network than the {profile.name} one in {folder}") from error
     motion.eval().requires_grad_(False)
