@@ -142,6 +142,7 @@ def test_a_run_learns_to_tell_and_goes_on_exactly(photos: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # exporting the flow takes 35 s of one core; the default would not do on a crowded machine
 def test_a_trained_mask_gets_into_the_model(photos: Path, tmp_path: Path) -> None:
     run, folder = tmp_path / "run", tmp_path / "model"
     settings = {"photos": str(photos), "start": str(SHIPPED), "flow_steps": 1, "steps": 2, "names": ["scream"]}

@@ -47,9 +47,9 @@ CHECK_SIZE = (136, 104)  # of the parity run: another size than the traced one, 
 def export_run(run: Path, folder: Path | None = None) -> tuple[Path, Manifest]:
     """Write a model folder (see `livestyle.artifacts`) from ``run/checkpoint.pt``; returns it and what it says.
 
-    A run of ``livestyle train`` makes a whole model, whose motion networks are untrained; one of ``livestyle
-    train-motion`` gives the model that is there its own. Without ``folder``, that is the shipped model of the run's
-    profile. Raises `ModelError` when a graph does not compute what torch does.
+    A run of ``livestyle train`` makes a whole model, with the flow of the shipped one and an untrained mask; one of
+    ``livestyle train-motion`` gives the model that is there its own flow and mask. Without ``folder``, that is the
+    shipped model of the run's profile. Raises `ModelError` when a graph does not compute what torch does.
     """
     state = load_checkpoint(run / "checkpoint.pt")
     profile = find_profile(state["config"].get("profile", LIVE.name))  # runs of the first version do not say
@@ -60,8 +60,10 @@ def export_run(run: Path, folder: Path | None = None) -> tuple[Path, Manifest]:
     network.load_state_dict(state["network"])
     network.eval().requires_grad_(False)
     motion = MotionNetworks(profile.channels)
+    flow = _take_shipped_flow(motion)
     modules = build_graphs(network.encoder, network.decoder, motion)
-    files = {name: export_graph(name, module, profile) for name, module in modules.items()}
+    files = {} if flow is None else {"flow": flow}
+    files |= {name: export_graph(name, module, profile) for name, module in modules.items() if name not in files}
     default = _read_default(folder, network.bank.styles)
     for name, data in files.items():
         check_graph(name, modules[name], data, profile)
@@ -115,6 +117,22 @@ def export_motion(state: dict[str, Any], folder: Path) -> tuple[Path, Manifest]:
             training={**facts.training, "flow" if alone else "motion": trained},
         ),
     )
+
+
+def _take_shipped_flow(motion: MotionNetworks) -> bytes | None:
+    """Load the shipped flow into ``motion``, and its graph; None, and nothing loaded, where there is none that fits.
+
+    It sees no features and no style, so it is the same in every model.
+    """
+    try:
+        shipped = Model(find_engines() / LIVE.name)
+        weights = safetensors.torch.load_file(shipped.motion_path())
+        motion.flow.load_state_dict(
+            {name.removeprefix("flow."): each for name, each in weights.items() if name.startswith("flow.")}
+        )
+        return shipped.graph_path("flow").read_bytes()
+    except (ModelError, KeyError, RuntimeError):
+        return None
 
 
 def _read_default(folder: Path, styles: list[str]) -> str:
