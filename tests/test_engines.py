@@ -10,7 +10,7 @@ import pytest
 from model_copies import edit_manifest
 from rich.console import Console
 
-from livestyle.artifacts import GraphEntry, Model, find_profiles, hash_file, load_model
+from livestyle.artifacts import Model, find_profiles, hash_file, load_model
 from livestyle.backends.engine_files import (
     EngineKey,
     EngineRecord,
@@ -21,10 +21,6 @@ from livestyle.backends.engine_files import (
 from livestyle.backends.tensorrt_library import load_library, open_log
 from livestyle.deploy.compile import compile_model, find_toolchain
 from livestyle.deploy.engine import build_engine, read_graph
-from livestyle.deploy.export import export_graph
-from livestyle.model.graphs import GRAPHS, build_graphs
-from livestyle.model.motion import MotionNetworks
-from livestyle.model.profiles import find_profile
 
 SIZE = (80, 48)  # of pictures; small, because building takes as long as compiling the kernels, whatever the size
 PRECISIONS = ("f32", "f16", "int8")
@@ -96,8 +92,10 @@ def test_convolutions_are_layers_by_their_names(built: dict[tuple[str, str, str]
         source = onnx.load(load_model(profile).graph_path(graph))
         convolutions = [node.name for node in source.graph.node if node.op_type == "Conv"]
         layers = built[profile, "f32", graph].layers
+        named = sum(any(name in layer for layer in layers) for name in convolutions)
+        correlations = sum("Corr" in layer for layer in layers)  # TensorRT for RTX's own name, for a 9×9 to 3 channels
         assert convolutions
-        assert all(any(name in layer for layer in layers) for name in convolutions)
+        assert named + correlations == len(convolutions)
 
 
 def test_the_past_is_warped_inside_the_mask_graph() -> None:
@@ -106,43 +104,9 @@ def test_the_past_is_warped_inside_the_mask_graph() -> None:
         assert [node.op_type for node in nodes].count("GridSample") == 1
 
 
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    """A ``studio`` model, untrained: what is built does not depend on weights."""
-    folder = tmp_path_factory.mktemp("engines") / "studio"
-    shutil.copytree(load_model().folder, folder)
-    profile = find_profile("studio")
-    modules = build_graphs(
-        profile.make_encoder().eval(), profile.make_decoder().eval(), MotionNetworks(profile.channels).eval()
-    )
-    graphs = {"flow": load_model().manifest.graphs["flow"]}  # the same for every profile, and half a minute's work
-    for name, module in modules.items():
-        if name in graphs:
-            continue
-        module.requires_grad_(False)
-        path = folder / f"{name}.onnx"
-        path.write_bytes(export_graph(name, module, profile))
-        names = GRAPHS[name]
-        graphs[name] = GraphEntry(path.name, hash_file(path), names.inputs, names.output)
-    facts = {key: getattr(profile, key) for key in ("channels", "stride", "multiple", "margin")}
-    edit_manifest(folder, graphs=graphs, variants={}, profile="studio", **facts)
-    return Model(folder)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["f32", "f16"])
-@pytest.mark.parametrize("graph", GRAPHS)
-def test_the_published_shape_is_built_too(studio: Model, graph: str, precision: str) -> None:
-    size = studio.manifest.pad_size(48, 32)
-    record, plan, _ = build_engine(studio, make_key(studio, graph, precision, size, find_toolchain("rtx")))
-    inputs = {tensor.name: tensor.shape for tensor in record.tensors if not tensor.output}
-    assert inputs == studio.manifest.input_shapes(graph, *size)
-    assert len(plan) == record.bytes
-    assert record.layers
-
-
-@pytest.mark.slow
-def test_the_published_shape_is_built_with_integer_convolutions(studio: Model, tmp_path: Path) -> None:
+def test_the_published_shape_is_built_with_integer_convolutions(tmp_path: Path) -> None:
+    studio = load_model("studio")
     path = studio.graph_path("decode")
     folder = tmp_path / "studio"
     shutil.copytree(studio.folder, folder)
