@@ -25,7 +25,6 @@ from repeating import repeated
 from servers import free_port, nginx_rtmp, node_media_server
 
 from livestyle.errors import SourceError, SourceLost
-from livestyle.live.memory import read_resident
 from livestyle.media import AudioPacket, Frame
 from livestyle.sources.stream import StreamSource
 
@@ -335,13 +334,13 @@ def _published(url: str) -> str:
             assert time.monotonic() < deadline, "nobody publishes"
 
 
-@pytest.mark.skipif(read_resident() is None, reason="needs /proc")
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc")
 @pytest.mark.parametrize("to_the_end", [True, False])
 def test_a_stream_that_is_opened_again_and_again_leaves_nothing_behind(tmp_path: Path, to_the_end: bool) -> None:
-    """A decoder holds some 10 MB of pictures of this size and threads of its own."""
+    """A decoder has threads of its own. (The memory of a process that runs all tests moves by more than one holds.)"""
     options = {"flvflags": "no_duration_filesize"}
     film = make_clip(tmp_path / "film.flv", 20, (1920, 1080), options=options).read_bytes()
-    threads, memory = list[int](), list[float]()
+    threads = list[int]()
     gc.disable()  # it would find some of what is left, some time
     try:
         with served(film) as url:
@@ -351,8 +350,6 @@ def test_a_stream_that_is_opened_again_and_again_leaves_nothing_behind(tmp_path:
                     if to_the_end:
                         read_to_the_end(source)
                 threads.append(len(list(Path("/proc/self/task").iterdir())))
-                memory.append(read_resident() or 0.0)
     finally:
         gc.enable()
     assert min(threads[-5:]) <= max(threads[:5])
-    assert min(memory[-5:]) < max(memory[:5]) + 30.0

@@ -143,7 +143,10 @@ def _is_path(name: str) -> bool:
     path = Path(name)
     if path.suffix or path.name != name:
         check_input(path)
-    return path.is_file()
+    try:
+        return path.is_file()
+    except OSError:  # longer than a name may be
+        return False
 
 
 def _hold(mask: Floats) -> MaskSource:

@@ -81,6 +81,7 @@ TARGET = Target(
     check,
     seeds=(FULL, *FULL.splitlines(keepends=True), b"#!size=640x360\nfps=29.97\nstyle=udnie", b"a = [[1], {b = 2}]"),
     found=(
+        b'regions = ["%s=scream"]' % (b"left=" * 60),  # a mask too long for the name of a file
         b"a = " + b"[" * 3000,
         b"port = " + b"9" * 5000,
         b"port = 0x" + b"f" * 5000,
