@@ -8,7 +8,6 @@ screen's own delay is not in it.
 """
 
 import contextlib
-import signal
 import subprocess
 import sys
 import time
@@ -139,7 +138,7 @@ def _run_live(size: str, style: str) -> Iterator[str]:
             raise BackendError("'livestyle live' ended before it showed a page")
         yield address
     finally:
-        live.send_signal(signal.SIGINT)
+        live.terminate()  # not Ctrl-C, which a shell has its background jobs ignore
         live.communicate(timeout=PATIENCE)
 
 
