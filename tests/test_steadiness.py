@@ -15,6 +15,7 @@ from livestyle.cli import main
 from livestyle.errors import ConfigError
 from livestyle.evaluate.drift import evaluate_drift
 from livestyle.evaluate.footage import fit_frame, open_footage
+from livestyle.evaluate.occlusion import TILE, cut_occlusion, find_occlusion
 from livestyle.evaluate.stability import Pair, hidden_pixels
 from livestyle.evaluate.steadiness import ALONE, INPUT, OURS, evaluate_stability
 from livestyle.media import Frame, StreamInfo
@@ -55,6 +56,18 @@ def test_a_clip_is_measured(clip: Path, tmp_path: Path) -> None:
     assert cv2.imread(str(tmp_path / "stability.png")).shape[0] > 100
     with av.open(str(tmp_path / "stability.mp4")) as video:
         assert sum(1 for _ in video.decode(video=0)) == FRAMES
+    assert cv2.imread(str(tmp_path / "occlusion.png")).shape[0] > 4 * 96
+
+
+def test_the_place_that_comes_into_view_is_found() -> None:
+    """What the boat of the rendered scene uncovers, whose occlusions are exact."""
+    (clip,) = open_footage("scene", 12)
+    frame, top, left = find_occlusion(clip)
+    place = (slice(top, top + TILE), slice(left, left + TILE))
+    assert clip.hidden[frame - 1][place].mean() > 2 * clip.hidden[frame - 1].mean()
+    (name, tile), *_ = cut_occlusion(clip, [("input", clip.frames)], 1)
+    assert name == "input"
+    assert np.array_equal(tile, clip.frames[frame + 1][place])
 
 
 def test_the_verb_prints_a_table(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

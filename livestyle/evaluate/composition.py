@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,6 +18,7 @@ from livestyle.artifacts import Model
 from livestyle.controls import find_name
 from livestyle.errors import ConfigError
 from livestyle.evaluate.footage import Footage, follow, open_footage
+from livestyle.evaluate.occlusion import cut_occlusion
 from livestyle.evaluate.report import draw_sheet, make_folder, write_text
 from livestyle.evaluate.steadiness import ALONE, SteadinessRow, Video, measure
 from livestyle.evaluate.steadiness_report import format_steadiness
@@ -42,7 +41,6 @@ LEVELS = (
     "decoder, half size",
     "output image",
 )
-TILE = 128  # pixels, of what is shown of the place that most comes into view
 
 Mix = Callable[[Tensor], Tensor]
 
@@ -174,19 +172,3 @@ def resample(past: Tensor, flow: Tensor) -> Tensor:
     y = (torch.arange(height).view(1, height, 1) + fine[:, 1] + 0.5) * (2.0 / height) - 1.0
     grid = torch.stack([x, y], dim=3)
     return F.grid_sample(past, grid, mode="bicubic", padding_mode="border", align_corners=False)
-
-
-def cut_occlusion(clip: Footage, strip: Sequence[tuple[str, Sequence[Pixels]]]) -> list[tuple[str, Pixels]]:
-    """The part of every video, `TILE` pixels wide, in which most comes into view at once."""
-    height, width = clip.frames[0].shape[:2]
-    inner = np.zeros((height, width), np.float32)  # what comes in over the border is no occlusion
-    inner[height // 8 : -height // 8, width // 8 : -width // 8] = 1.0
-    uncovered = [hidden * inner for hidden in clip.hidden]
-    busiest = max(range(len(uncovered) // 3, len(uncovered)), key=lambda n: float(uncovered[n].sum()))
-    crowd = cv2.blur(uncovered[busiest], (TILE, TILE), borderType=cv2.BORDER_CONSTANT)
-    y, x = np.unravel_index(int(np.argmax(crowd)), crowd.shape)
-    top, left = (int(np.clip(a - TILE // 2, 0, max(0, s - TILE))) for a, s in ((y, height), (x, width)))
-    return [
-        (name, np.ascontiguousarray(frames[busiest + 1][top : top + TILE, left : left + TILE]))
-        for name, frames in strip
-    ]

