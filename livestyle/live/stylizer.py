@@ -19,7 +19,7 @@ from livestyle.live.colors import keep_colors
 from livestyle.live.flow import Floats, FlowEstimator, Motion, View
 from livestyle.live.learned_flow import CARDS, FLOWS, LearnedFlow
 from livestyle.live.regions import Grid, Layer, MaskSource, Moment, RegionMap
-from livestyle.live.settle import Moved, Settled, Settler, look_distance
+from livestyle.live.settle import Moved, Settled, Settler, hold_still, look_distance
 from livestyle.media import Frame, Pixels
 
 
@@ -148,7 +148,7 @@ class Stylizer:
                 if self._past is not None:
                     self._moved = self._beside.submit(self._settler.move, self._past[0], motion.flow)
                 mask = self._graphs["mask"](features=features, past=self._features, motion=on_backend)["mask"]
-                self._mask = self._backend.download(mask)[0, 0].astype(np.float32, copy=False)
+                self._mask = hold_still(self._backend.download(mask)[0, 0].astype(np.float32, copy=False), motion.flow)
                 if self._moved is not None:
                     self._moved.exception()  # no result yet: for two cores, painting beside it is more than they have
                 self._clock("mask", started)
