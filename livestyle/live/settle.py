@@ -21,7 +21,7 @@ from livestyle.media import Pixels
 SHARPNESS = 0.85
 GAIN = 2.3  # largest share of the fine detail that is added
 PACE = 3.0  # of the gain's approach, a frame; a gain of 1 gives back a tenth, so a third of what is lacking is made up
-STILL = 1.07  # times the mask where nothing moves: strokes agree there, and it is noise that is averaged, see `hold_still`
+STILL = 1.07  # times the mask where nothing moves: strokes agree there, and noise is what is averaged: `hold_still`
 DETAIL = (5, 5)  # fine detail is what differs from the mean of so many pixels; a Gaussian like it takes twice as long
 
 
