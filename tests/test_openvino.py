@@ -1,5 +1,6 @@
 """OpenVINO: which numbers and files this processor takes, and that bad files and folders are told in one line."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from livestyle.backends.openvino_cpu import (
     choose_variant,
     count_threads,
     has_half,
+    takes_all,
 )
 from livestyle.backends.openvino_layout import TO_FIRST, TO_LAST, merge_unshuffles, move_shuffles, put_channels_last
 from livestyle.errors import BackendUnavailable, ConfigError, ModelError
@@ -150,6 +152,17 @@ def test_seven_bits_where_eight_overflow(flags: set[int], variant: str, monkeypa
 def test_threads_leave_room(cores: int, alone: int, beside: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openvino_cpu.os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
     assert (count_threads(False), count_threads(True)) == (alone, beside)
+    assert takes_all(count_threads(False)) == (cores == 2)
+    assert not takes_all(count_threads(True))
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not tell on which cores it runs")
+def test_who_paints_keeps_all_cores() -> None:
+    """Threads are nailed to cores at most while they paint: a caller who stayed on one would share it with the rest."""
+    cores = os.sched_getaffinity(0)
+    with SceneSource(*SIZE, live=False) as scene:
+        paint(OpenVinoBackend(load_model(), *SIZE), scene.scene_frame(0))
+    assert os.sched_getaffinity(0) == cores
 
 
 @pytest.mark.parametrize("variant", ["", "own"])
