@@ -34,7 +34,12 @@ app = typer.Typer(
 def main(argv: Sequence[str] | None = None) -> Never:
     """Run the command line ``argv`` (without the program's name) and exit."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    sys.exit(_run(arguments))
+    status = _run(arguments)
+    try:
+        sys.stderr.flush()
+    except OSError:  # a log on a full disk: Python would try it once more, and end with 120 whatever had been done
+        sys.stderr = None
+    sys.exit(status)
 
 
 def _run(arguments: list[str]) -> int:

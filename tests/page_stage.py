@@ -108,6 +108,11 @@ class Stage:
 
 
 def addresses(log: list[dict[str, Any]]) -> Iterator[str]:
+    """What was asked of the network; what Chromium asks itself for its own pages (chrome://) is left out."""
+    yield from (url for url in _asked(log) if not url.startswith("chrome://"))
+
+
+def _asked(log: list[dict[str, Any]]) -> Iterator[str]:
     for entry in log:
         message = json.loads(entry["message"])["message"]
         if message["method"] == "Network.requestWillBeSent":

@@ -292,8 +292,9 @@ def test_a_log_that_cannot_be_written_ends_no_stream(tmp_path: Path):
         "--report",
         str(report),
     ]
+    surroundings = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
     with open("/dev/full", "w") as full:
-        process = subprocess.run([sys.executable, "-c", CODE, *arguments], stderr=full, timeout=BOUND)
+        process = subprocess.run([sys.executable, "-c", CODE, *arguments], stderr=full, env=surroundings, timeout=BOUND)
     assert process.returncode == 0
     assert json.loads(report.read_text())["frames_out"] == 3
 
