@@ -56,7 +56,7 @@ def test_a_clip_is_measured(clip: Path, tmp_path: Path) -> None:
     assert cv2.imread(str(tmp_path / "stability.png")).shape[0] > 100
     with av.open(str(tmp_path / "stability.mp4")) as video:
         assert sum(1 for _ in video.decode(video=0)) == FRAMES
-    assert cv2.imread(str(tmp_path / "occlusion.png")).shape[0] > 4 * 96
+    assert cv2.imread(str(tmp_path / "occlusion.png")).shape[0] > 4 * TILE
 
 
 def test_the_place_that_comes_into_view_is_found() -> None:
@@ -65,9 +65,21 @@ def test_the_place_that_comes_into_view_is_found() -> None:
     frame, top, left = find_occlusion(clip)
     place = (slice(top, top + TILE), slice(left, left + TILE))
     assert clip.hidden[frame - 1][place].mean() > 2 * clip.hidden[frame - 1].mean()
-    (name, tile), *_ = cut_occlusion(clip, [("input", clip.frames)], 1)
+    ((name, tile),) = cut_occlusion(clip, [("input", clip.frames)], (1,))[0]
     assert name == "input"
     assert np.array_equal(tile, clip.frames[frame + 1][place])
+
+
+def test_clips_of_different_small_sizes_share_a_sheet(clip: Path, tmp_path: Path) -> None:
+    small = tmp_path / "clips" / "small.mp4"
+    small.parent.mkdir()
+    sink = open_sink(str(small), StreamInfo(128, 80, Fraction(30), live=False))
+    for n in range(FRAMES):
+        sink.write(Frame(make_texture(128, 80, seed=n).astype(np.uint8), n, n, Fraction(1, 30), n / 30))
+    sink.close()
+    (small.parent / clip.name).write_bytes(clip.read_bytes())
+    evaluate_stability(str(small.parent), model=load_model(), out=tmp_path / "out", count=FRAMES, styles=("scream",))
+    assert cv2.imread(str(tmp_path / "out" / "occlusion.png")).shape[0] > 8 * TILE
 
 
 def test_the_verb_prints_a_table(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

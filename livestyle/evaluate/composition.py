@@ -84,7 +84,7 @@ def evaluate_composition(
                     ("one by one", alone),
                     *((each.method, each.frames) for each in videos[1:]),
                 ]
-                tiles.setdefault(style, []).append(cut_occlusion(clip, strip))
+                tiles.setdefault(style, []).extend(cut_occlusion(clip, strip))
     write_text(out / "composition.md", format_steadiness(rows))
     write_picture(out / "composition.png", draw_sheet(tiles))
     return rows

@@ -8,19 +8,19 @@ import numpy as np
 from livestyle.evaluate.footage import Footage
 from livestyle.media import Pixels
 
-TILE = 128  # pixels of the place, to either side
-AFTER = 3  # frames that follow on the one that uncovers it
+TILE = 128  # pixels, sides of the place
+AFTER = 3  # frames shown from the one that uncovers it on
 
 
 def cut_occlusion(
-    clip: Footage, strip: Sequence[tuple[str, Sequence[Pixels]]], after: int = 0
-) -> list[tuple[str, Pixels]]:
-    """The place in every named video of ``strip``, ``after`` so many frames from the one that uncovers it."""
-    frame, top, left = find_occlusion(clip)
-    return [
-        (name, np.ascontiguousarray(frames[frame + after][top : top + TILE, left : left + TILE]))
-        for name, frames in strip
-    ]
+    clip: Footage, strip: Sequence[tuple[str, Sequence[Pixels]]], frames: Sequence[int] = (0,)
+) -> list[list[tuple[str, Pixels]]]:
+    """The place in every named video of ``strip``, (`TILE`, `TILE`, 3); a row for each of ``frames``.
+
+    These count from the frame that uncovers it, -1 to `AFTER` - 1. What a smaller clip lacks of the place is white.
+    """
+    uncovers, top, left = find_occlusion(clip)
+    return [[(name, _cut(video[uncovers + frame], top, left)) for name, video in strip] for frame in frames]
 
 
 def find_occlusion(clip: Footage) -> tuple[int, int, int]:
@@ -35,3 +35,10 @@ def find_occlusion(clip: Footage) -> tuple[int, int, int]:
     y, x = np.unravel_index(int(np.argmax(crowd)), crowd.shape)
     top, left = (int(np.clip(a - TILE // 2, 0, max(0, s - TILE))) for a, s in ((y, height), (x, width)))
     return busiest + 1, top, left
+
+
+def _cut(picture: Pixels, top: int, left: int) -> Pixels:
+    tile = np.full((TILE, TILE, 3), 255, np.uint8)
+    part = picture[top : top + TILE, left : left + TILE]
+    tile[: part.shape[0], : part.shape[1]] = part
+    return tile

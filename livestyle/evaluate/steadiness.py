@@ -114,12 +114,10 @@ def evaluate_stability(
                 peer.learn(style, to_picture(examples[style][0]))
                 videos += _paint_lite(peer, clip, style)
             rows += measure(clip, style, videos, judge)
-            strip = [(INPUT, clip.frames), *((video.method, video.frames) for video in videos[:3])]
-            shown = shown or strip
-            places.setdefault(style, []).extend(
-                cut_occlusion(clip, list(zip(SHORT_NAMES, (frames for _, frames in strip), strict=False)), after)
-                for after in range(-1, AFTER)
-            )
+            painted = [clip.frames, *(video.frames for video in videos[:3])]
+            shown = shown or list(zip((INPUT, *(video.method for video in videos)), painted, strict=False))
+            strip = list(zip(SHORT_NAMES, painted, strict=False))
+            places.setdefault(style, []).extend(cut_occlusion(clip, strip, range(-1, AFTER)))
     stylizer.close()
     write_text(out / "stability.md", format_steadiness(rows))
     plot_errors(rows, out / "stability.png")

@@ -132,7 +132,9 @@ def quality(
 @evaluate.command()
 def stability(
     clip: Clips,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where stability.md, .png and .mp4 go.")] = Path("stability"),
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where stability.md, .png, .mp4 and occlusion.png go.")
+    ] = Path("stability"),
     frames: ClipFrames = 48,
     style: MeasuredStyles = None,
     noise: Annotated[float, typer.Option(metavar="SIGMA", help="Sensor noise on the scene, 0 to 255.")] = 0.0,
