@@ -5,6 +5,8 @@ The judge is the real VGG-16; photos and paintings are drawn by the test and run
 
 import csv
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -21,8 +23,10 @@ from livestyle.deploy.export import export_run
 from livestyle.errors import ConfigError, ModelError
 from livestyle.live.stylizer import Stylizer
 from livestyle.model.bank import StyleBankNetwork
+from livestyle.model.profiles import LIVE, STUDIO, Profile
 from livestyle.train.checkpoint import load_checkpoint, save_checkpoint
 from livestyle.train.data import Crops, load_photos, split_photos
+from livestyle.train.dormant import SELDOM, measure_openness, revive
 from livestyle.train.losses import STYLE_TAPS, gram, measure_content, measure_grid, measure_style
 from livestyle.train.stylebank import balance_gradient, measure_gradient, measure_reconstruction, shared_parameters
 from livestyle.train.trainer import Run, TrainConfig, train
@@ -106,6 +110,61 @@ def test_crops_are_the_same_for_the_same_seed(folders: tuple[Path, Path]) -> Non
     first, second = (Crops(photos, np.random.default_rng(3)).draw(3, 64) for _ in range(2))
     assert torch.equal(first, second)
     assert first.shape == (3, 3, 64, 64)
+
+
+def test_a_ring_round_a_crop_is_the_photo_and_mirrored_beyond_it(folders: tuple[Path, Path]) -> None:
+    ramp = np.broadcast_to(np.arange(384, dtype=np.float32)[None, :, None] * (255.0 / 383.0), (384, 384, 3))
+    photos = [ramp.astype(np.uint8)]
+    bare = Crops(photos, np.random.default_rng(3)).draw(4, 128)
+    ringed = Crops(photos, np.random.default_rng(3)).draw(4, 128, ring=24)
+    assert ringed.shape == (4, 3, 176, 176)
+    assert (ringed[..., 24:-24, 24:-24] - bare).abs().max() < 0.02  # the same place at the same scale
+    steps = (bare[..., 1:] - bare[..., :-1]).mean(dim=(1, 2, 3)).abs()
+    ring = (ringed[..., 1:24] - ringed[..., :23]).mean(dim=(1, 2)).abs()
+    assert torch.allclose(ring.median(dim=1).values, steps, atol=2e-3)  # it goes on, or comes back, as steeply
+
+
+@pytest.mark.parametrize("profile", [LIVE, STUDIO])
+def test_dormant_channels_begin_anew_and_others_stay(profile: Profile) -> None:
+    torch.manual_seed(1)
+    network = StyleBankNetwork(["reed", "foam"], profile)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    photos = list(torch.rand(2, 1, 3, 96, 96))
+    before = {name: weights.clone() for name, weights in network.state_dict().items()}
+    for name in profile.rectified:
+        network.get_submodule(name).get_parameter("bias").data[:5] = -100.0  # closed, whatever comes in
+    assert all(int((share < SELDOM).sum()) >= 5 for share in measure_openness(network, photos).values())
+    assert revive(network, optimizer, photos, torch.Generator().manual_seed(1)) >= 5 * len(profile.rectified)
+    opened = measure_openness(network, photos)
+    for name in profile.rectified:
+        assert int((opened[name][:5] > 0.05).sum()) >= 4, name
+        there = network.get_submodule(name).get_parameter("weight")[5:]
+        same = (there == before[f"{name}.weight"][5:]).flatten(1).all(dim=1)
+        assert same.float().mean() > 0.8, name
+    assert revive(network, optimizer, photos, torch.Generator().manual_seed(2)) <= 2 * len(profile.rectified)
+
+
+def test_a_painting_may_weigh_more_and_must_be_one_of_the_run(folders: tuple[Path, Path]) -> None:
+    config = make_config(folders)
+    name = config.names[0]
+    assert msgspec.structs.replace(config, painting_weights={name: 2.0}).painting_weights == {name: 2.0}
+    with pytest.raises(ConfigError, match=name):
+        msgspec.convert(
+            {**msgspec.to_builtins(config), "painting_weights": {name + "x": 2.0}}, TrainConfig, strict=False
+        )
+
+
+@pytest.mark.parametrize("text", ["bricks", "bricks:", "bricks:0", "bricks:much", ":2", "bricks:inf"])
+def test_a_painting_weight_that_is_none_is_one_line(text: str, tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "livestyle", "train", "--out", str(tmp_path), "--painting-weight", text],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 2
+    assert "STYLE:WEIGHT" in run.stderr
+    assert "Traceback" not in run.stderr
 
 
 @pytest.mark.slow

@@ -18,10 +18,10 @@ from livestyle.media import Pixels
 # Of the frame painted by itself, what is shown keeps so much of the difference between neighbours, which is nine tenths
 # of its mean gradient or more. Giving all of it back would give back flicker too: on a panning clip scream has 82 % of
 # it removed and is softer by 11 % at 0.83, 80 % and 10 % so.
-SHARPNESS = 0.85
+SHARPNESS = 0.95
 GAIN = 2.3  # largest share of the fine detail that is added
 PACE = 3.0  # of the gain's approach, a frame; a gain of 1 gives back a tenth, so a third of what is lacking is made up
-STILL = 1.07  # times the mask where nothing moves: strokes agree there, and noise is what is averaged: `hold_still`
+STILL = 1.14  # times the mask where nothing moves: strokes agree there, and noise is what is averaged: `hold_still`
 DETAIL = (5, 5)  # fine detail is what differs from the mean of so many pixels; a Gaussian like it takes twice as long
 
 

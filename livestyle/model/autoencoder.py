@@ -18,6 +18,15 @@ MULTIPLE = 8  # width and height are multiples of this
 MARGIN = 8  # pixels round a picture that are painted and thrown away: the zero padding of the convolutions shows there
 REACH = 48  # pixels from the border that zero padding reaches: 44, by the deep part, and divisible by 8
 
+RECTIFIED = (
+    "encoder.to_half",
+    "encoder.to_quarter",
+    "decoder.down",
+    "decoder.deep.0.first",
+    "decoder.deep.1.first",
+    "decoder.to_half",
+)
+
 
 class Encoder(nn.Module):
     """Content features of a picture: (N, 3, H, W) in [0, 1] to (N, FEATURES, H/4, W/4), not negative."""

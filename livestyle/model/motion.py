@@ -17,7 +17,7 @@ from livestyle.model.flow import FlowNetwork, warp_features
 # Largest mask: the rest leaks in, so that a still scene can neither drift nor darken. On a panning clip 0.9 removes no
 # more flicker than 0.8 (86 % of it, before sharpness is brought back), and a mistake is seen twice as long; noise on a
 # still scene wants more than 0.8 to be a third.
-REUSE = 0.85
+REUSE = 0.8
 WIDTH = 8  # channels of the mask network: 1,100 weights, 0.02 GMAC at 640×360
 
 

@@ -23,6 +23,7 @@ class Profile:
     multiple: int
     margin: int
     reach: int
+    rectified: tuple[str, ...]  # convolutions that a ReLU follows
     make_encoder: Callable[[], nn.Module]
     make_decoder: Callable[[], nn.Module]
 
@@ -34,6 +35,7 @@ LIVE = Profile(
     autoencoder.MULTIPLE,
     autoencoder.MARGIN,
     autoencoder.REACH,
+    autoencoder.RECTIFIED,
     autoencoder.Encoder,
     autoencoder.Decoder,
 )
@@ -44,6 +46,7 @@ STUDIO = Profile(
     autoencoder.MULTIPLE,
     autoencoder.MARGIN,
     studio.REACH,
+    studio.RECTIFIED,
     studio.Encoder,
     studio.Decoder,
 )

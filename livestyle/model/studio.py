@@ -15,6 +15,8 @@ WIDE = 64  # channels at half size
 FULL = 32  # channels at full size
 REACH = 24  # pixels from the border that zero padding reaches: 20, and divisible by 8
 
+RECTIFIED = ("encoder.to_full", "encoder.to_half", "encoder.to_quarter", "decoder.to_half", "decoder.to_full")
+
 
 class Encoder(nn.Module):
     """Content features of a picture: (N, 3, H, W) in [0, 1] to (N, FEATURES, H/4, W/4), not negative."""

@@ -1,6 +1,8 @@
 """Photos and paintings for training, from any two folders."""
 
+import functools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -19,6 +21,8 @@ STYLE_LEAST = 64  # short side of a painting that has any texture to learn, pixe
 STYLE_SHAPE = 4  # long side of a painting over its short side, at most
 METRIC_SIDE = 256  # of the square photos that are measured and sampled, pixels
 HOLD_OUT = 8  # one photo in so many is kept out of training, for measuring
+
+Window = tuple[NDArray[np.uint8], int, int, int, bool]  # photo, top, left, side in it, whether to mirror
 
 
 def resize_short_side(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -87,22 +91,43 @@ def to_picture(tensor: Tensor) -> NDArray[np.uint8]:
 class Crops:
     """Random square crops of photos, at random scale and mirrored, drawn from one generator (exactly resumable)."""
 
-    def __init__(self, photos: Sequence[NDArray[np.uint8]], generator: np.random.Generator) -> None:
-        """``photos`` as from `load_photos`."""
+    def __init__(
+        self, photos: Sequence[NDArray[np.uint8]], generator: np.random.Generator, device: torch.device | None = None
+    ) -> None:
+        """``photos`` as from `load_photos`; crops are made on the processor and given on ``device``."""
         self._generator = generator
         self._photos = photos
+        self._device = device or torch.device("cpu")
+        self._pool = ThreadPoolExecutor(thread_name_prefix="crops")  # OpenCV lets go of the interpreter
 
-    def draw(self, count: int, size: int) -> Tensor:
-        """(count, 3, size, size) float32 in [0, 1]; the photos' short side is between max(size, 256) and 384."""
-        return torch.stack([to_tensor(self._draw_one(size)) for _ in range(count)])
+    def draw(self, count: int, size: int, ring: int = 0) -> Tensor:
+        """(count, 3, size + 2 ring, size + 2 ring) float32 in [0, 1].
 
-    def _draw_one(self, size: int) -> NDArray[np.uint8]:
+        The photos' short side is between max(size, 256) and 384 pixels. The ``ring`` shows what lies round the crop,
+        mirrored where the photo ends: so a crop may be the whole photo.
+        """
+        windows = [self._choose(size) for _ in range(count)]  # in order: threads must not share the generator
+        crops = torch.from_numpy(np.stack(list(self._pool.map(functools.partial(_cut, size=size, ring=ring), windows))))
+        if self._device.type == "cuda":  # not pinned, the copy would wait for all that the card still has to do
+            crops = crops.pin_memory()
+        return crops.to(self._device, non_blocking=True).permute(0, 3, 1, 2).float() / 255.0
+
+    def _choose(self, size: int) -> Window:
         draw = self._generator
         photo = self._photos[int(draw.integers(len(self._photos)))]
-        side = draw.uniform(max(size, 256), PHOTO_SIDE)
+        side = draw.uniform(max(size, METRIC_SIDE), PHOTO_SIDE)
         window = min(round(size * PHOTO_SIDE / side), PHOTO_SIDE)
         top = int(draw.integers(photo.shape[0] - window + 1))
         left = int(draw.integers(photo.shape[1] - window + 1))
-        crop = photo[top : top + window, left : left + window]
-        crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA).astype(np.uint8)
-        return crop[:, ::-1] if draw.random() < 0.5 else crop
+        return photo, top, left, window, draw.random() < 0.5
+
+
+def _cut(window: Window, size: int, ring: int) -> NDArray[np.uint8]:
+    photo, top, left, side, mirrored = window
+    border = round(ring * side / size)
+    high, low = max(0, top - border), min(photo.shape[0], top + side + border)
+    west, east = max(0, left - border), min(photo.shape[1], left + side + border)
+    missing = (border - top + high, border - low + top + side, border - left + west, border - east + left + side)
+    crop = cv2.copyMakeBorder(photo[high:low, west:east], *missing, cv2.BORDER_REFLECT_101)
+    crop = cv2.resize(crop, (size + 2 * ring, size + 2 * ring), interpolation=cv2.INTER_AREA)
+    return np.asarray(crop[:, ::-1] if mirrored else crop, np.uint8)

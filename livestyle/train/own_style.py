@@ -49,6 +49,7 @@ class Weights(msgspec.Struct, frozen=True):
     style_weight: float = 1.0
     variation_weight: float = 1.0
     grid_weight: float = 2000.0
+    border_weight: float = 50.0
     stability_weight: float = 50.0
 
 
@@ -75,7 +76,7 @@ class Newcomer:
         if style_weight is not None:
             self._weights = msgspec.structs.replace(self._weights, style_weight=style_weight)
         self._numpy_random = np.random.default_rng(1)
-        self._crops = Crops(photos, self._numpy_random)
+        self._crops = Crops(photos, self._numpy_random, device)
         self._torch_random = torch.Generator().manual_seed(1)
         self._judge = Judge(vgg.to(device), {name: painting.to(device)}, half=self.network.in_bfloat16)
         self.nearest = self._begin(model)
@@ -104,7 +105,7 @@ class Newcomer:
             parameter.data.copy_(torch.from_numpy(values))
 
     def _draw(self) -> Tensor:
-        return self._crops.draw(BATCH, CROP + 2 * self.network.profile.reach).to(self._device)
+        return self._crops.draw(BATCH, CROP, self.network.profile.reach)
 
     def advance(self, progress: float) -> dict[str, float]:
         """One step at ``progress`` in [0, 1] of the run; returns the loss terms."""
@@ -118,9 +119,10 @@ class Newcomer:
             self._draw(),
             [self.name] * BATCH,
             self._torch_random,
-            style_weight=weights.style_weight,
+            style_weights=[weights.style_weight] * BATCH,
             variation_weight=weights.variation_weight,
             grid_weight=weights.grid_weight,
+            border_weight=weights.border_weight,
             stability_weight=weights.stability_weight * min(1.0, (progress + 1e-6) / RAMP),
         )
         loss.backward()  # type: ignore[no-untyped-call]

@@ -6,6 +6,7 @@ A run lives in one folder: ``config.json`` (everything that made it), ``checkpoi
 
 import csv
 import functools
+import logging
 import math
 import signal
 import time
@@ -37,6 +38,7 @@ from livestyle.train.data import (
     to_picture,
     to_tensor,
 )
+from livestyle.train.dormant import REVIVE_EVERY, revive
 from livestyle.train.processes import Measure, Process, choose_device, join_processes, share_gradients
 from livestyle.train.stylebank import (
     Judge,
@@ -47,6 +49,8 @@ from livestyle.train.stylebank import (
     shared_parameters,
 )
 from livestyle.train.vgg import load_vgg
+
+log = logging.getLogger(__name__)
 
 LOG_EVERY = 20  # steps
 SAVE_SECONDS = 180.0
@@ -75,9 +79,11 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     stylise_steps: int = 2  # T: stylising steps to one auto-encoder step
     balance: float = 1.0  # lambda: auto-encoder gradient over stylising gradient
     style_weight: float = 1.0
+    painting_weights: dict[str, float] = {}  # times the style weight, for single paintings: some need more of it
     variation_weight: float = 1.0
     grid_weight: float = 2000.0
-    stability_weight: float = 50.0
+    border_weight: float = 50.0
+    stability_weight: float = 3.0
     stability_ramp: int = 1500  # steps until the stability term has its full weight: at once, it would starve styles
     sample_every: int = 500
     half: bool = msgspec.field(default_factory=computes_bfloat16)  # convolutions in bfloat16
@@ -91,6 +97,8 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise ConfigError(f"crop is {self.crop}: it must be a multiple of 8 and at least 64")
         if not self.names:
             raise ConfigError("no style is given")
+        for name in self.painting_weights:
+            find_name(name, self.names, "style")
         find_profile(self.profile)
 
 
@@ -137,23 +145,24 @@ class Run:
         self._torch_random = torch.Generator().manual_seed(config.seed)
         self._numpy_random = np.random.default_rng(config.seed)
         self.network = StyleBankNetwork(config.names, find_profile(config.profile))
+        torch.backends.cudnn.benchmark = True  # crops are of one size
         # channels last: a fifth to a quarter off the time of a step on a CPU
         self.network.to(device=self._process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network.in_bfloat16 = config.half
         self.step = 0
         self.minutes = 0.0
-        self._gradient_size = 0.0
+        self._gradient_size: Tensor | float = 0.0
         self._optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate)
         if (folder / "checkpoint.pt").is_file():
             self._restore(load_checkpoint(folder / "checkpoint.pt"))
         elif initial is not None:
             own = self.network.state_dict()
-            given = read_weights(initial)
+            given, self.minutes = read_weights(initial), read_minutes(initial)
             if any(name in given and given[name].shape != own[name].shape for name in own):
                 raise ConfigError(f"{initial} is of another profile than {config.profile!r}")
             self.network.load_state_dict({name: given.get(name, own[name]) for name in own})
         training, held_out = split_photos(list_pictures(Path(config.photos)))
-        self._crops = Crops(load_photos(training), self._numpy_random)
+        self._crops = Crops(load_photos(training), self._numpy_random, self._process.device)
         self._samples = [
             to_tensor(load_square(path))[None] for path in (held_out or training)[:: max(1, len(held_out) // 3)][:3]
         ]
@@ -169,7 +178,7 @@ class Run:
     def train(self) -> None:
         """Run to the last step, saving on the way; safe to interrupt at any time."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        window: dict[str, list[float]] = {name: [] for name in CURVES}
+        window: dict[str, list[Tensor]] = {name: [] for name in CURVES}
         saved = time.monotonic()
         with Progress(*columns, disable=not self._writes) as progress:
             task = progress.add_task("training", total=self.config.steps, completed=self.step)
@@ -178,11 +187,12 @@ class Run:
                     started = time.monotonic()
                     for name, value in self._advance().items():
                         window[name].append(value)
-                    self.minutes += (time.monotonic() - started) / 60.0
                     if self.step % LOG_EVERY == 0 or self.step == self.config.steps:
-                        self._log(window)
-                        progress.update(task, completed=self.step, description=_describe(window))
+                        means = {name: float(torch.stack(terms).mean()) for name, terms in window.items() if terms}
+                        self._log(means)
+                        progress.update(task, completed=self.step, description=_describe(means))
                         window = {name: [] for name in CURVES}
+                    self.minutes += (time.monotonic() - started) / 60.0
                     if self.step % self.config.sample_every == 0:
                         self.write_samples()
                     if time.monotonic() - saved > SAVE_SECONDS:
@@ -194,16 +204,20 @@ class Run:
         if self._writes:
             plot_curves(self.folder / "loss.csv", self.folder / "loss.png")
 
-    def _advance(self) -> dict[str, float]:
+    def _advance(self) -> dict[str, Tensor]:
         config = self.config
         for group in self._optimizer.param_groups:
             group["lr"] = config.learning_rate * anneal(self.step, self.step / config.steps)
+        if self.step % REVIVE_EVERY == 0 and 2 * self.step < config.steps:
+            self._revive()
         self._optimizer.zero_grad(set_to_none=True)
         if self._process.rank:
             self._reseed()
         stylising = self.step % (config.stylise_steps + 1) < config.stylise_steps
+        loss: Tensor
+        terms: dict[str, Tensor]
         loss, terms = self._step(self._prepare_painting() if stylising else self._prepare_reconstruction())
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         if stylising:
             self._gradient_size = measure_gradient(shared_parameters(self.network))
         else:
@@ -211,25 +225,33 @@ class Run:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
         self._optimizer.step()
         self.step += 1
-        return {name: float(term) for name, term in terms.items()}
+        return terms  # not yet numbers: that would wait for the card in every step
+
+    def _revive(self) -> None:
+        photos = [sample.to(self._process.device) for sample in self._samples]
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)  # alike in all processes
+        revived = revive(self.network, self._optimizer, photos, generator)
+        log.info("step %d: %d dormant channels begun anew", self.step, revived)
 
     def _prepare_painting(self) -> Measure:
         config = self.config
-        crops = self._crops.draw(config.batch, config.crop + 2 * self.network.profile.reach).to(self._process.device)
+        crops = self._crops.draw(config.batch, config.crop, self.network.profile.reach)
+        styles = self._draw_styles(config.batch)
         return functools.partial(
             measure_painting,
             judge=self._judge,
             crops=crops,
-            styles=self._draw_styles(config.batch),
+            styles=styles,
             generator=self._torch_random,
-            style_weight=config.style_weight,
+            style_weights=[config.style_weight * config.painting_weights.get(style, 1.0) for style in styles],
             variation_weight=config.variation_weight,
             grid_weight=config.grid_weight,
+            border_weight=config.border_weight,
             stability_weight=config.stability_weight * min(1.0, self.step / max(1, config.stability_ramp)),
         )
 
     def _prepare_reconstruction(self) -> Measure:
-        crops = self._crops.draw(2 * self.config.batch, self.config.crop).to(self._process.device)
+        crops = self._crops.draw(2 * self.config.batch, self.config.crop)
         return functools.partial(measure_reconstruction, crops=crops)
 
     def _reseed(self) -> None:
@@ -256,7 +278,7 @@ class Run:
             "optimizer": self._optimizer.state_dict(),
             "step": self.step,
             "minutes": self.minutes,
-            "gradient_size": self._gradient_size,
+            "gradient_size": float(self._gradient_size),
             "torch_random": self._torch_random.get_state(),
             "numpy_random": msgspec.json.encode(self._numpy_random.bit_generator.state).decode(),
         }
@@ -292,7 +314,7 @@ class Run:
                 )
         write_picture(self.folder / "samples" / f"{self.step:06d}.png", np.vstack(rows))
 
-    def _log(self, window: dict[str, list[float]]) -> None:
+    def _log(self, means: Mapping[str, float]) -> None:
         if not self._writes:
             return
         path = self.folder / "loss.csv"
@@ -301,8 +323,8 @@ class Run:
             writer = csv.writer(file)
             if fresh:
                 writer.writerow(["step", "minutes", *CURVES])
-            means = [f"{np.mean(window[name]):.5f}" if window[name] else "" for name in CURVES]
-            writer.writerow([self.step, f"{self.minutes:.2f}", *means])
+            shown = [f"{means[name]:.5f}" if name in means else "" for name in CURVES]
+            writer.writerow([self.step, f"{self.minutes:.2f}", *shown])
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
@@ -318,15 +340,21 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     return weights
 
 
+def read_minutes(folder: Path) -> float:
+    """What the weights of `read_weights` took to train; a run that starts from them goes on counting."""
+    if not (folder / "manifest.json").is_file():
+        return float(load_checkpoint(folder / "checkpoint.pt").get("minutes", 0.0))
+    return float(str(Model(folder).manifest.training.get("minutes", 0.0)))
+
+
 def anneal(step: int, progress: float) -> float:
     """Share of the learning rate: 100 steps of warm-up, then a cosine over ``progress`` (0 to 1) down to 1 %."""
     warm = min(1.0, (step + 1) / 100.0)
     return warm * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress))))
 
 
-def _describe(window: dict[str, list[float]]) -> str:
-    shown = [f"{name} {np.mean(values):.3f}" for name, values in window.items() if values and name != "variation"]
-    return " ".join(shown)
+def _describe(means: Mapping[str, float]) -> str:
+    return " ".join(f"{name} {value:.3f}" for name, value in means.items() if name != "variation")
 
 
 def plot_curves(table: Path, picture: Path) -> None:

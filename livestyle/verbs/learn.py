@@ -1,10 +1,12 @@
 """Verbs that make models and styles: train, export, add-style, remove-style."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from livestyle.errors import ConfigError
 from livestyle.terminal import needing_torch
 from livestyle.verbs.options import Resume, Seed, Steps, Vgg
 
@@ -31,6 +33,13 @@ def train(
     crop: Annotated[int | None, typer.Option(help="Side of a crop in pixels, a multiple of 8.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of Adam, before the cosine.")] = None,
     style_weight: Annotated[float | None, typer.Option(help="Style loss over content loss.")] = None,
+    painting_weight: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STYLE:WEIGHT", help="Times the style weight, for one painting; may be repeated."),
+    ] = None,
+    balance: Annotated[
+        float | None, typer.Option(help="Gradient of the auto-encoder over that of the painting; more keeps colours.")
+    ] = None,
     stability_weight: Annotated[float | None, typer.Option(help="Of the penalty on flicker; 0 leaves it out.")] = None,
     seed: Seed[int | None] = None,
 ) -> None:
@@ -45,12 +54,28 @@ def train(
         "crop": crop,
         "learning_rate": learning_rate,
         "style_weight": style_weight,
+        "painting_weights": _read_weights(painting_weight) if painting_weight else None,
+        "balance": balance,
         "stability_weight": stability_weight,
         "seed": seed,
     }
     with needing_torch():
         from livestyle.train.trainer import train as run_training
     run_training(out, settings, resume=resume, start=start, vgg=vgg)
+
+
+def _read_weights(given: list[str]) -> dict[str, float]:
+    """``STYLE:WEIGHT`` as numbers by style. Raises `ConfigError`."""
+    weights: dict[str, float] = {}
+    for text in given:
+        name, _, number = text.rpartition(":")
+        try:
+            weights[name] = float(number)
+        except ValueError:
+            weights[name] = math.nan
+        if not name or not 0.0 < weights[name] < math.inf:
+            raise ConfigError(f"--painting-weight {text}: it must be STYLE:WEIGHT, the weight above 0")
+    return weights
 
 
 def train_motion(
