@@ -15,7 +15,7 @@ from livestyle.controls import Controls, Mix
 from livestyle.live.flow import STRIDE, Floats
 from livestyle.media import Pixels
 
-# Of the frame painted by itself, what is shown keeps so much of the difference between neighbours. Giving all of it back
+# Of the frame painted by itself, what is shown keeps so much of the difference between neighbours. Giving it all back
 # would give back flicker too. On a panning clip, of what the networks flickered before they were trained to be steady
 # (seven styles): 86 % gone, 65 over five frames, and 10 % softer at 0.85; 83, 59 and 3 % at 0.95.
 SHARPNESS = 0.9
