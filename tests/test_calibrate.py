@@ -91,6 +91,16 @@ def test_whole_numbers_paint_the_same_picture(outcome: Outcome, folder: Path) ->
         assert 28.0 < measure_psnr(exact, quick) < 60.0  # above: nothing was in whole numbers
 
 
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+def test_the_shipped_whole_numbers_paint_as_floats_do_at_any_strength(strength: float) -> None:
+    model = Model(find_engines() / "live")
+    with SceneSource(256, 256, live=False) as scene:
+        frame = make_frame(scene.scene_frame(40))
+    controls = Controls((("udnie", 1.0),), strength=strength, coherence=False)
+    exact, quick = (Stylizer(model, precision=word).paint(frame, controls).pixels for word in ("f32", "int8"))
+    assert measure_psnr(exact, quick) > 34.0  # 24 at strength 0, when only painted pictures chose the layers
+
+
 def test_the_record_says_what_was_done(outcome: Outcome, folder: Path) -> None:
     record = read_calibration(folder.parent / "records" / "live.json")
     assert record == outcome.calibration
