@@ -50,7 +50,7 @@ class Weights(msgspec.Struct, frozen=True):
     variation_weight: float = 1.0
     grid_weight: float = 2000.0
     border_weight: float = 50.0
-    stability_weight: float = 50.0
+    stability_weight: float = 3.0
 
 
 class Newcomer:

@@ -21,7 +21,7 @@ from livestyle.train.losses import (
 from livestyle.train.vgg import VGG16
 
 LEAST_FLICKER = 1e-4  # mean square below which it is not worth a stroke: 2.5 of 255
-PAST_MOST = 0.5  # of the share that the past has in what is judged
+PAST_MOST = 0.5  # largest share of the past in what is judged
 
 
 class Judge:
@@ -87,7 +87,7 @@ def measure_instability(painted: Tensor, repainted: Tensor, grid: Tensor, margin
     The temporal loss of feed-forward video style transfer with random motion instead of video (ReReVST, TIP 2020,
     trains so), over visible pixels. Motion is known exactly, so nothing but the network's own flicker is punished. The
     root, because the mean square is mostly that of the styles with the hardest strokes: weighed by it, *bricks* lost
-    half of its texture while *scream* got no steadier. ``margin`` pixels on each side are left out.
+    three quarters of its flicker with half of its texture, *scream* half. ``margin`` pixels on each side are left out.
     """
     inside = F.pad(torch.ones_like(cut(painted[:, :1], margin)), [margin] * 4)
     visible = (warp(inside, grid) > 0.999).float() * inside
