@@ -27,7 +27,11 @@ from livestyle.media import Frame, Pixels, StreamInfo
 from livestyle.pictures import read_picture, write_picture
 from livestyle.sinks import open_sink
 
-STYLES = load_model().styles
+STYLES = (
+    "scream",
+    "great_wave",
+    "starry_night",
+)  # far apart on a bare wall, where bricks and contrast_of_forms are alike
 ASKED = [Region("person", ((STYLES[0], 1.0),))]
 SIZE = (320, 180)
 GRID = Grid(84, 49, 4, 8)  # of such a picture, with its margin
@@ -90,8 +94,7 @@ def test_person_and_background_are_painted_each_in_their_style_below_what_comes_
     assert min((inside & (columns < 140)).mean(), outside.mean()) > 0.02
     person = paint("--style", STYLES[0], "--region", f"person={STYLES[1]}")
     assert gap(person, second, inside) < 0.1 * gap(first, second, inside)
-    # On a bare wall the decoder's strokes reach some 40 pixels from what they are about
-    assert gap(person, first, outside) < 0.35 * gap(first, second, outside)
+    assert gap(person, first, outside) < 0.1 * gap(first, second, outside)
     all_three = ["--region", f"background={STYLES[1]}", "--region", f"person={STYLES[2]}"]
     layered = paint("--style", STYLES[0], *all_three, "--region", f"0.5,0,0.5,1={STYLES[0]}")
     left, right = columns < 140, columns > 180
@@ -127,7 +130,7 @@ def test_a_person_is_followed_through_a_video() -> None:
         mask = draw_figure(*SIZE, x)[1]
         inside, outside = cv2.erode(mask, ring) > 0.99, cv2.dilate(mask, ring) < 0.01
         assert gap(both, second, inside) < 0.15 * gap(first, second, inside)
-        assert gap(both, first, outside) < 0.35 * gap(first, second, outside)
+        assert gap(both, first, outside) < 0.15 * gap(first, second, outside)
 
 
 # Frame by frame.

@@ -47,12 +47,10 @@ class Optimizer:
 
     def paint(self, photo: Pixels, style: str) -> Pixels:
         """The painted photo, of the same size."""
-        device = self.vgg.mean.device
-        original = to_tensor(photo)[None].to(device)
+        original = to_tensor(photo)[None]
         with torch.no_grad():
             wanted = self.vgg(original, (CONTENT_TAP,))[CONTENT_TAP]
-        noise = torch.rand(original.shape, generator=torch.Generator().manual_seed(0))
-        pixels = noise.to(device).requires_grad_(True)
+        pixels = torch.rand(original.shape, generator=torch.Generator().manual_seed(0)).requires_grad_(True)
         # Tolerances of 0: the gradient of a pixel is small from the start, and 200 iterations should be 200
         descent = torch.optim.LBFGS(
             [pixels], history_size=HISTORY, tolerance_grad=0.0, tolerance_change=0.0, line_search_fn="strong_wolfe"
