@@ -9,6 +9,7 @@ import urllib.request
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -104,6 +105,16 @@ def test_only_the_new_bank_learns(model: Model, painting: Path, vgg: VGG16) -> N
     changed = {name for name, value in newcomer.network.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"bank.weights.reed", "bank.biases.reed"}
     assert losses[1] < 0.98 * losses[0]
+
+
+def test_a_new_style_is_balanced_as_the_one_it_begins_as(model: Model, painting: Path, vgg: VGG16) -> None:
+    arguments = (model, "reed", load_style(painting), [make_texture(200, 160, 1)], vgg)
+    newcomer = Newcomer(*arguments)
+    training = msgspec.convert(model.manifest.training, own_style.Weights)
+    assert training.painting_weights, "the shipped network was trained with some"
+    own = training.painting_weights.get(newcomer.nearest, 1.0)
+    assert newcomer.style_weight == pytest.approx(training.style_weight * own)
+    assert Newcomer(*arguments, 0.5).style_weight == 0.5
 
 
 @pytest.mark.slow

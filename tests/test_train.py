@@ -28,6 +28,7 @@ from livestyle.train.checkpoint import load_checkpoint, save_checkpoint
 from livestyle.train.data import Crops, load_photos, split_photos
 from livestyle.train.dormant import SELDOM, measure_openness, revive
 from livestyle.train.losses import STYLE_TAPS, gram, measure_content, measure_grid, measure_style
+from livestyle.train.soap import Soap
 from livestyle.train.stylebank import balance_gradient, measure_gradient, measure_reconstruction, shared_parameters
 from livestyle.train.trainer import Run, TrainConfig, train
 from livestyle.train.vgg import VGG16, load_vgg
@@ -128,7 +129,7 @@ def test_a_ring_round_a_crop_is_the_photo_and_mirrored_beyond_it(folders: tuple[
 def test_dormant_channels_begin_anew_and_others_stay(profile: Profile) -> None:
     torch.manual_seed(1)
     network = StyleBankNetwork(["reed", "foam"], profile)
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    optimizer = Soap(network.parameters(), lr=1e-3)
     photos = list(torch.rand(2, 1, 3, 96, 96))
     before = {name: weights.clone() for name, weights in network.state_dict().items()}
     for name in profile.rectified:

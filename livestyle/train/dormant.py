@@ -61,7 +61,7 @@ def measure_openness(network: StyleBankNetwork, photos: Sequence[Tensor]) -> dic
 def begin_anew(
     layer: nn.Module, channels: Tensor, optimizer: torch.optim.Optimizer, generator: torch.Generator
 ) -> None:
-    """Random weights for ``channels`` of a convolution, and moments of its other channels for them.
+    """Random weights for ``channels`` of a convolution, whose moments begin anew with them.
 
     The weights for each incoming channel sum to 0: the mean of what comes in, which is not negative, would otherwise
     hold half of the channels open everywhere and the other half closed for good. They answer to edges at first, and
@@ -72,8 +72,4 @@ def begin_anew(
     weight.data[channels] = (fresh - fresh.mean(dim=(2, 3), keepdim=True)).to(weight.device)
     bias.data[channels] = 0.0
     for parameter in (weight, bias):
-        state = optimizer.state.get(parameter)
-        if state:
-            # Adam divides by the root of the second moment, which is next to nothing for what had no gradient
-            state["exp_avg"][channels] = 0.0
-            state["exp_avg_sq"][channels] = state["exp_avg_sq"].amax(dim=0)
+        optimizer.state.pop(parameter, None)  # its moments are of channels that had no gradient

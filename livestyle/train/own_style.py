@@ -30,6 +30,7 @@ from livestyle.train.checkpoint import load_checkpoint, save_checkpoint
 from livestyle.train.content import Photos, gather_photos
 from livestyle.train.data import Crops, load_style
 from livestyle.train.processes import choose_device
+from livestyle.train.soap import Soap
 from livestyle.train.stylebank import Judge, cut, measure_painting
 from livestyle.train.trainer import anneal, computes_bfloat16
 from livestyle.train.vgg import VGG16, load_vgg
@@ -47,6 +48,7 @@ class Weights(msgspec.Struct, frozen=True):
     """Of the losses: those of the model's own training, so that the new style balances like the others."""
 
     style_weight: float = 1.0
+    painting_weights: dict[str, float] = {}
     variation_weight: float = 1.0
     grid_weight: float = 2000.0
     border_weight: float = 50.0
@@ -61,7 +63,7 @@ class Newcomer:
     ) -> None:
         """``painting`` (1, 3, H, W) in [0, 1]. Begins with the bank of the model that comes nearest to it.
 
-        ``style_weight`` is the style loss over the content loss; that of the model's own training unless given.
+        ``style_weight`` is the style loss over the content loss; that of the nearest style's training unless given.
         """
         device = choose_device()
         self.name = name
@@ -73,15 +75,15 @@ class Newcomer:
         self.network.requires_grad_(False)
         self._bank = [self.network.bank.weights[name], self.network.bank.biases[name]]
         self._weights = msgspec.convert(model.manifest.training, Weights)
-        if style_weight is not None:
-            self._weights = msgspec.structs.replace(self._weights, style_weight=style_weight)
         self._numpy_random = np.random.default_rng(1)
         self._crops = Crops(photos, self._numpy_random, device)
         self._torch_random = torch.Generator().manual_seed(1)
         self._judge = Judge(vgg.to(device), {name: painting.to(device)}, half=self.network.in_bfloat16)
         self.nearest = self._begin(model)
+        nearest_weight = self._weights.style_weight * self._weights.painting_weights.get(self.nearest, 1.0)
+        self.style_weight = nearest_weight if style_weight is None else style_weight
         self._mean = [parameter.clone() for parameter in self._bank]
-        self._optimizer = torch.optim.Adam([p.requires_grad_(True) for p in self._bank], lr=LEARNING_RATE)
+        self._optimizer = Soap([p.requires_grad_(True) for p in self._bank], lr=LEARNING_RATE)
         self.step = 0
         self.minutes = 0.0
 
@@ -119,7 +121,7 @@ class Newcomer:
             self._draw(),
             [self.name] * BATCH,
             self._torch_random,
-            style_weights=[weights.style_weight] * BATCH,
+            style_weights=[self.style_weight] * BATCH,
             variation_weight=weights.variation_weight,
             grid_weight=weights.grid_weight,
             border_weight=weights.border_weight,

@@ -40,6 +40,7 @@ from livestyle.train.data import (
 )
 from livestyle.train.dormant import REVIVE_EVERY, revive
 from livestyle.train.processes import Measure, Process, choose_device, join_processes, share_gradients
+from livestyle.train.soap import Soap
 from livestyle.train.stylebank import (
     Judge,
     balance_gradient,
@@ -152,7 +153,7 @@ class Run:
         self.step = 0
         self.minutes = 0.0
         self._gradient_size: Tensor | float = 0.0
-        self._optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate)
+        self._optimizer = Soap(self.network.parameters(), lr=config.learning_rate)
         if (folder / "checkpoint.pt").is_file():
             self._restore(load_checkpoint(folder / "checkpoint.pt"))
         elif initial is not None:

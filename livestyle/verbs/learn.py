@@ -31,7 +31,7 @@ def train(
     steps: Steps = None,
     batch: Annotated[int | None, typer.Option(help="Crops in a step.")] = None,
     crop: Annotated[int | None, typer.Option(help="Side of a crop in pixels, a multiple of 8.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Of Adam, before the cosine.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Before the cosine.")] = None,
     style_weight: Annotated[float | None, typer.Option(help="Style loss over content loss.")] = None,
     painting_weight: Annotated[
         list[str] | None,
