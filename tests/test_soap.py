@@ -55,6 +55,19 @@ def test_what_has_no_gradient_stays_and_begins_with_its_first() -> None:
         assert bool((idle < 1.0).all()) == (step > 0)  # the first gradient only begins the preconditioner
 
 
+@pytest.mark.parametrize("size", [0.0, 1e-30, 1e-12, 1.0])
+def test_gradients_that_are_next_to_nothing_or_of_one_row_are_taken(size: float) -> None:
+    weight = nn.Parameter(torch.zeros(48, 64, 3, 3))
+    optimizer = Soap([weight], lr=1e-2)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(12):
+        weight.grad = torch.zeros_like(weight)
+        weight.grad[5] = size * torch.randn(64, 3, 3, generator=generator)
+        optimizer.step()
+    assert bool(weight.isfinite().all())
+    assert float(weight.detach().abs().max()) <= 0.12 * 64**0.5  # twelve steps, turned in all directions of a row
+
+
 def test_its_state_is_enough_to_go_on_exactly() -> None:
     problem = make_problem()
     optimizer = Soap(problem[0].parameters(), lr=1e-2)

@@ -53,9 +53,13 @@ class Soap(torch.optim.Optimizer):
 def _begin(gradient: Tensor) -> dict[str, Any]:
     """``mean`` (rows, columns) is in the parameter's own axes, ``square`` in those of the basis."""
     state: dict[str, Any] = {"steps": 0, "mean": torch.zeros_like(gradient), "square": torch.zeros_like(gradient)}
-    for side, matrix in _sides(gradient).items():
-        state[side] = matrix
-        state[side + "_basis"] = torch.linalg.eigh(matrix)[1].flip(1).contiguous()
+    state.update(_sides(gradient))
+    if "left" in state:
+        # The factors' own eigenvectors, without their squares: of a gradient that is next to nothing those are no
+        # numbers any more, and the search for eigenvectors of the rank-deficient one fails in float32
+        size = gradient.abs().max().clamp_min(TINY)
+        left, _, right = torch.linalg.svd((gradient / size).double())
+        state["left_basis"], state["right_basis"] = left.to(gradient.dtype), right.mT.to(gradient.dtype).contiguous()
     return state
 
 
