@@ -28,7 +28,7 @@ class Soap(torch.optim.Optimizer):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Raises `ConfigError` for the state of another optimiser."""
-        if any("mean" not in moments for moments in state_dict["state"].values()):
+        if any(moments and "mean" not in moments for moments in state_dict["state"].values()):
             raise ConfigError("an older livestyle began it, which trained with Adam: begin it anew")
         super().load_state_dict(state_dict)
 
