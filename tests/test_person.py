@@ -27,11 +27,7 @@ from livestyle.media import Frame, Pixels, StreamInfo
 from livestyle.pictures import read_picture, write_picture
 from livestyle.sinks import open_sink
 
-STYLES = (
-    "scream",
-    "great_wave",
-    "starry_night",
-)  # far apart on a bare wall, where bricks and contrast_of_forms are alike
+STYLES = ("scream", "great_wave", "starry_night")  # far apart on a bare wall
 ASKED = [Region("person", ((STYLES[0], 1.0),))]
 SIZE = (320, 180)
 GRID = Grid(84, 49, 4, 8)  # of such a picture, with its margin

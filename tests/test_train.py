@@ -131,11 +131,17 @@ def test_dormant_channels_begin_anew_and_others_stay(profile: Profile) -> None:
     network = StyleBankNetwork(["reed", "foam"], profile)
     optimizer = Soap(network.parameters(), lr=1e-3)
     photos = list(torch.rand(2, 1, 3, 96, 96))
+    for _ in range(2):  # the first gradient only begins the state
+        network.paint(photos[0], ["reed"]).sum().backward()
+        optimizer.step()
     before = {name: weights.clone() for name, weights in network.state_dict().items()}
     for name in profile.rectified:
         network.get_submodule(name).get_parameter("bias").data[:5] = -100.0  # closed, whatever comes in
     assert all(int((share < SELDOM).sum()) >= 5 for share in measure_openness(network, photos).values())
     assert revive(network, optimizer, photos, torch.Generator().manual_seed(1)) >= 5 * len(profile.rectified)
+    anew = {id(network.get_submodule(name).get_parameter("weight")) for name in profile.rectified}
+    assert not anew & {id(parameter) for parameter in optimizer.state}
+    assert optimizer.state[network.bank.weights["reed"]]["steps"] == 1
     opened = measure_openness(network, photos)
     for name in profile.rectified:
         assert int((opened[name][:5] > 0.05).sum()) >= 4, name
