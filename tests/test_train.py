@@ -22,7 +22,7 @@ from livestyle.controls import Controls
 from livestyle.deploy.export import export_run
 from livestyle.errors import ConfigError, ModelError
 from livestyle.live.stylizer import Stylizer
-from livestyle.model.bank import StyleBankNetwork
+from livestyle.model.bank import StyleBankNetwork, apply_bank
 from livestyle.model.profiles import LIVE, STUDIO, Profile
 from livestyle.train.checkpoint import load_checkpoint, save_checkpoint
 from livestyle.train.data import Crops, load_photos, split_photos
@@ -30,7 +30,7 @@ from livestyle.train.dormant import SELDOM, measure_openness, revive
 from livestyle.train.losses import STYLE_TAPS, gram, measure_content, measure_grid, measure_style
 from livestyle.train.soap import Soap
 from livestyle.train.stylebank import balance_gradient, measure_gradient, measure_reconstruction, shared_parameters
-from livestyle.train.trainer import Run, TrainConfig, train
+from livestyle.train.trainer import Run, TrainConfig, plot_curves, train
 from livestyle.train.vgg import VGG16, load_vgg
 
 
@@ -91,11 +91,36 @@ def test_vgg_is_the_original(vgg: VGG16) -> None:
 
 def test_auto_encoder_gradient_is_balanced() -> None:
     network = StyleBankNetwork(["reed"])
-    loss, _ = measure_reconstruction(network, torch.rand(2, 3, 32, 32))
+    loss, _ = measure_reconstruction(network, torch.rand(2, 3, 32, 32), ["reed"] * 2, torch.rand(2, 1, 1, 1))
     loss.backward()
     balance_gradient(network, 0.125, 2.0)
     assert measure_gradient(shared_parameters(network)) == pytest.approx(0.25, rel=1e-3)
     assert all(parameter.grad is None for parameter in network.bank.parameters())
+
+
+def test_between_the_branches_is_what_the_bank_graph_gives_at_that_strength() -> None:
+    network = StyleBankNetwork(["reed", "stone"])
+    crops = torch.rand(2, 3, 32, 32)
+    strengths = torch.tensor([0.3, 0.8])
+    with torch.no_grad():
+        got = network.dissolve(crops, ["reed", "stone"], strengths.view(2, 1, 1, 1))
+        for n, style in enumerate(("reed", "stone")):
+            kernel = network.bank.weights[style], network.bank.biases[style]
+            mixed = apply_bank(network.encoder(crops[n : n + 1]), *kernel, strengths[n : n + 1])
+            torch.testing.assert_close(got[n : n + 1], network.decoder(mixed), atol=1e-5, rtol=0.0)
+
+
+def test_what_lies_between_is_measured_against_the_same_share_of_photo_and_painting() -> None:
+    network = StyleBankNetwork(["reed"])
+    crops = torch.rand(2, 3, 32, 32)
+    strengths = torch.rand(2, 1, 1, 1)
+    _, terms = measure_reconstruction(network, crops, ["reed"] * 2, strengths)
+    with torch.no_grad():
+        wanted = (1.0 - strengths) * crops + strengths * network.paint(crops, ["reed"] * 2)
+        got = network.dissolve(crops, ["reed"] * 2, strengths)
+        alone = network.reconstruct(crops)
+    assert float(terms["between"]) == pytest.approx(float((got - wanted).square().mean()), rel=1e-4)
+    assert float(terms["reconstruction"]) == pytest.approx(float((alone - crops).square().mean()), rel=1e-4)
 
 
 def test_hold_out_is_every_eighth_and_only_of_many() -> None:
@@ -213,6 +238,13 @@ def test_a_run_becomes_a_model_that_paints(folders: tuple[Path, Path], tmp_path:
     assert painted.pixels.shape == frame.pixels.shape
     with pytest.raises(ConfigError, match="--resume"):
         train(tmp_path / "run", settings, resume=False, start=None, vgg=None)
+
+
+def test_curves_of_a_run_that_began_without_one_of_them(tmp_path: Path) -> None:
+    (tmp_path / "loss.csv").write_text("step,minutes,content\n20,0.1,1.5\n40,0.2,1.4,0.01\n")
+    plot_curves(tmp_path / "loss.csv", tmp_path / "loss.png")
+    picture = cv2.imread(str(tmp_path / "loss.png"))
+    assert picture is not None and picture.std() > 1.0
 
 
 def test_a_run_of_other_styles_is_not_resumed(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -102,5 +102,16 @@ class StyleBankNetwork(nn.Module):
             reconstructed: Tensor = self.decoder(self.encoder(pictures))
         return reconstructed.float()
 
+    def dissolve(self, pictures: Tensor, styles: Sequence[str], strengths: Tensor) -> Tensor:
+        """Between the branches: features mixed as in `apply_bank`, at ``strengths`` (N, 1, 1, 1) in [0, 1].
+
+        The banks get no gradient: what they paint at full strength is not to suffer for what lies below.
+        """
+        with self._convolving(pictures):
+            features = self.encoder(pictures)
+            painted = self.bank(features, styles).detach()
+            dissolved: Tensor = self.decoder(features + strengths * (painted - features))
+        return dissolved.float()
+
     def _convolving(self, pictures: Tensor) -> torch.autocast:
         return torch.autocast(pictures.device.type, dtype=torch.bfloat16, enabled=self.in_bfloat16)

@@ -155,10 +155,20 @@ def measure_painting(
     return loss, {name: term.detach() for name, term in terms.items()}
 
 
-def measure_reconstruction(network: StyleBankNetwork, crops: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """(loss, its terms for the log) of the auto-encoder branch."""
-    loss = F.mse_loss(network.reconstruct(crops), crops)
-    return loss, {"reconstruction": loss.detach()}
+def measure_reconstruction(
+    network: StyleBankNetwork, crops: Tensor, styles: Sequence[str], strengths: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """(loss, its terms for the log) of the auto-encoder branch, and of what lies between it and the stylising one.
+
+    Mean square between ``crops`` and what the auto-encoder makes of them; and between their `dissolve` into
+    ``styles[n]`` at ``strengths`` (N, 1, 1, 1) and the same share of photo and painting. Nothing else looks there:
+    trained without it, a network painted a grid of 4 pixels at half strength.
+    """
+    reconstruction = F.mse_loss(network.reconstruct(crops), crops)
+    with torch.no_grad():
+        painted = network.paint(crops, styles)
+    between = F.mse_loss(network.dissolve(crops, styles, strengths), crops + strengths * (painted - crops))
+    return reconstruction + between, {"reconstruction": reconstruction.detach(), "between": between.detach()}
 
 
 def balance_gradient(network: StyleBankNetwork, gradient_size: Tensor | float, balance: float) -> None:

@@ -56,7 +56,7 @@ log = logging.getLogger(__name__)
 LOG_EVERY = 20  # steps
 SAVE_SECONDS = 180.0
 DEFAULT_STEPS = 12_000
-CURVES = ("content", "style", "variation", "grid", "instability", "border", "reconstruction")
+CURVES = ("content", "style", "variation", "grid", "instability", "border", "reconstruction", "between")
 
 
 def computes_bfloat16() -> bool:
@@ -252,8 +252,13 @@ class Run:
         )
 
     def _prepare_reconstruction(self) -> Measure:
-        crops = self._crops.draw(2 * self.config.batch, self.config.crop)
-        return functools.partial(measure_reconstruction, crops=crops)
+        count = 2 * self.config.batch
+        return functools.partial(
+            measure_reconstruction,
+            crops=self._crops.draw(count, self.config.crop),
+            styles=self._draw_styles(count),
+            strengths=torch.rand(count, 1, 1, 1, generator=self._torch_random).to(self._process.device),
+        )
 
     def _reseed(self) -> None:
         """Let this step of a process above 0 depend on nothing but its number: only rank 0 keeps random states."""
@@ -369,7 +374,7 @@ def plot_curves(table: Path, picture: Path) -> None:
         rows = list(csv.DictReader(file))
     figure, axes = pyplot.subplots(figsize=(8, 5))
     for name in CURVES:
-        points = [(int(row["step"]), float(row[name])) for row in rows if row[name]]
+        points = [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]  # an older run has fewer
         if points:
             axes.plot(*zip(*points, strict=True), label=name, linewidth=1)
     axes.set_yscale("log")
