@@ -105,7 +105,7 @@ def test_the_record_says_what_was_done(outcome: Outcome, folder: Path) -> None:
     record = read_calibration(folder.parent / "records" / "live.json")
     assert record == outcome.calibration
     assert record.styles == tuple(Model(folder).manifest.banks)
-    assert set(record.quality) == set(VARIANTS)
+    assert set(record.quality) == set(record.bare) == set(VARIANTS)
     assert all(set(styles) == set(record.styles) for styles in record.quality.values())
     assert sum(layer.whole for layer in record.layers["decode"].values()) >= 6
     spans = [layer.range for of in record.layers.values() for layer in of.values()]
@@ -117,7 +117,8 @@ def test_the_same_pictures_give_the_same_bytes(outcome: Outcome, folder: Path, t
     assert again.files == outcome.files
     assert Model(folder).manifest == Model(tmp_path / "live").manifest
     first, second = (read_calibration(path / "records" / "live.json") for path in (folder.parent, tmp_path))
-    assert msgspec.structs.replace(first, quality={}) == msgspec.structs.replace(second, quality={})
+    assert msgspec.structs.replace(first, quality={}, bare={}) == msgspec.structs.replace(second, quality={}, bare={})
+    assert second.bare == pytest.approx(first.bare, abs=0.05)
     for variant, styles in first.quality.items():
         for style, quality in styles.items():
             assert second.quality[variant][style].psnr == pytest.approx(quality.psnr, abs=0.05)
@@ -185,18 +186,19 @@ def make_pictures(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("qualities", "passed"),
+    ("qualities", "bare", "passed"),
     [
-        ([(32.5, 1.0, 1.0), (32.5, 1.0, 1.0)], True),
-        ([(31.0, 1.0, 1.0), (32.0, 1.0, 1.0)], False),  # the mean
-        ([(28.9, 1.0, 1.0), (45.0, 1.0, 1.0)], False),  # the worst
-        ([(40.0, 1.06, 1.0), (40.0, 1.06, 1.0)], False),  # flickers
-        ([(40.0, 1.2, 1.0), (40.0, 0.8, 1.0)], False),  # one flickers
-        ([(40.0, 1.08, 1.0), (40.0, 1.0, 1.0)], True),
+        ([(32.5, 1.0, 1.0), (32.5, 1.0, 1.0)], 36.5, True),
+        ([(31.0, 1.0, 1.0), (32.0, 1.0, 1.0)], 40.0, False),  # the mean
+        ([(28.9, 1.0, 1.0), (45.0, 1.0, 1.0)], 40.0, False),  # the worst
+        ([(40.0, 1.06, 1.0), (40.0, 1.06, 1.0)], 40.0, False),  # flickers
+        ([(40.0, 1.2, 1.0), (40.0, 0.8, 1.0)], 40.0, False),  # one flickers
+        ([(40.0, 1.08, 1.0), (40.0, 1.0, 1.0)], 40.0, True),
+        ([(40.0, 1.0, 1.0), (40.0, 1.0, 1.0)], 35.9, False),  # the auto-encoded picture
     ],
 )
-def test_the_gate(qualities: list[tuple[float, float, float]], passed: bool) -> None:
-    assert Verdict({str(number): StyleQuality(*of) for number, of in enumerate(qualities)}).passed is passed
+def test_the_gate(qualities: list[tuple[float, float, float]], bare: float, passed: bool) -> None:
+    assert Verdict({str(number): StyleQuality(*of) for number, of in enumerate(qualities)}, bare).passed is passed
 
 
 def test_the_gate_sees_a_damaged_graph(outcome: Outcome, folder: Path) -> None:

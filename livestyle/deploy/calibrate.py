@@ -60,7 +60,10 @@ class LayerRecord(msgspec.Struct, frozen=True):
 
 
 class Calibration(msgspec.Struct, frozen=True):
-    """What ``calibration/PROFILE.json`` says; ``layers`` by graph and name, ``quality`` by variant and style."""
+    """What ``calibration/PROFILE.json`` says.
+
+    ``layers`` by graph and name, ``quality`` by variant and style, ``bare`` by variant: dB of the auto-encoded picture.
+    """
 
     profile: str
     autoencoder_sha256: str
@@ -69,6 +72,7 @@ class Calibration(msgspec.Struct, frozen=True):
     styles: tuple[str, ...]
     layers: dict[str, dict[str, LayerRecord]]
     quality: dict[str, dict[str, StyleQuality]]
+    bare: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,7 @@ def calibrate(folder: Path, pictures: Sequence[Pixels], source: str, records: Pa
         styles=tuple(model.manifest.banks),
         layers=layers,
         quality={variant: dict(verdict.styles) for variant, verdict in verdicts.items()},
+        bare={variant: verdict.bare for variant, verdict in verdicts.items()},
     )
     outcome = Outcome(calibration, verdicts, files)
     write_whole(records / f"{model.manifest.profile}.json", _json(calibration))
@@ -276,5 +281,6 @@ def draw_table(outcome: Outcome) -> Table:
     verdicts = outcome.verdicts.values()
     table.add_row("mean", *(f"{verdict.psnr_mean:.1f}  ×{verdict.flicker_mean:.3f}" for verdict in verdicts))
     table.add_row("worst", *(f"{verdict.psnr_worst:.1f}  ×{verdict.flicker_worst:.3f}" for verdict in verdicts))
+    table.add_row("strength 0", *(f"{verdict.bare:.1f}" for verdict in verdicts))
     table.add_row("gate", *("passed" if verdict.passed else "missed" for verdict in verdicts))
     return table

@@ -19,6 +19,7 @@ from livestyle.sources.scene import SceneSource
 
 LEAST_MEAN = 32.0  # dB over all styles
 LEAST_WORST = 29.0  # dB of any style
+LEAST_BARE = 36.0  # dB of the auto-encoded picture, which has no strokes for errors to hide in
 MOST_FLICKER = 1.05  # mean E_warp over all styles, over that of float32
 MOST_WORST = 1.1  # the same of any style, beyond what nobody sees: the E_warp of the steadiest is 0.000007
 UNSEEN = 2 * (0.5 / 255) ** 2  # two frames, each half a grey level off
@@ -42,9 +43,10 @@ class StyleQuality(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Verdict:
-    """All styles of one variant."""
+    """All styles of one variant, and the mean PSNR of the auto-encoded pictures (strength 0) in dB."""
 
     styles: Mapping[str, StyleQuality]
+    bare: float
 
     @property
     def psnr_mean(self) -> float:
@@ -68,7 +70,7 @@ class Verdict:
     def passed(self) -> bool:
         sharp = self.psnr_mean >= LEAST_MEAN and self.psnr_worst >= LEAST_WORST
         steady = all(of.e_warp <= MOST_WORST * of.e_warp_f32 + UNSEEN for of in self.styles.values())
-        return sharp and steady and self.flicker_mean <= MOST_FLICKER
+        return sharp and self.bare >= LEAST_BARE and steady and self.flicker_mean <= MOST_FLICKER
 
 
 def measure_psnr(one: Pixels, other: Pixels) -> float:
@@ -86,25 +88,26 @@ class Gate:
         with SceneSource(*SCENE_SIZE, live=False) as scene:
             self._video = [scene.scene_frame(index) for index in range(SCENE_FRAMES)]
             self._pairs = list(scene_pairs(scene, range(SCENE_FRAMES), 1))
-        self._stills, videos = self._paint(model, "f32")
+        self._stills, self._bare, videos = self._paint(model, "f32")
         self._flicker = [error.e_warp for error in errors(videos, self._pairs, 1)]
 
     def judge(self, files: Mapping[str, bytes]) -> Verdict:
         """The same with the graphs of ``files`` (ONNX by name of the graph) in the model."""
         with tempfile.TemporaryDirectory(prefix="livestyle-") as scratch:
-            stills, videos = self._paint(_put_in(self._model, files, Path(scratch)), "int8")
+            stills, bare, videos = self._paint(_put_in(self._model, files, Path(scratch)), "int8")
         flicker = [error.e_warp for error in errors(videos, self._pairs, 1)]
         styles: dict[str, StyleQuality] = {}
         for number, style in enumerate(self._model.manifest.banks):
-            pairs = zip(stills[number], self._stills[number], strict=True)
-            psnr = float(np.mean([measure_psnr(one, other) for one, other in pairs]))
+            psnr = _mean_psnr(stills[number], self._stills[number])
             both = (float(f"{e[number]:.4g}") for e in (flicker, self._flicker))
             styles[style] = StyleQuality(round(psnr, 2), *both)
-        return Verdict(styles)
+        return Verdict(styles, round(_mean_psnr(bare, self._bare), 2))
 
-    def _paint(self, model: Model, precision: str) -> tuple[list[list[Pixels]], list[list[Pixels]]]:
-        """By style: the stills, and the frames of the scene."""
+    def _paint(self, model: Model, precision: str) -> tuple[list[list[Pixels]], list[Pixels], list[list[Pixels]]]:
+        """By style: the stills, and the frames of the scene; between them the stills auto-encoded."""
         stylizer = Stylizer(model, precision=precision)
+        none = Controls(((next(iter(model.manifest.banks)), 1.0),), strength=0.0, coherence=False)
+        bare = [stylizer.paint(_frame(p, i), none).pixels for i, p in enumerate(self._pictures)]
         stills, videos = [], []
         for style in model.manifest.banks:
             alone, moving = Controls(((style, 1.0),), coherence=False), Controls(((style, 1.0),))
@@ -112,7 +115,11 @@ class Gate:
             stylizer.reset()
             videos.append([stylizer.paint(_frame(p, i), moving).pixels for i, p in enumerate(self._video)])
         stylizer.close()
-        return stills, videos
+        return stills, bare, videos
+
+
+def _mean_psnr(pictures: Sequence[Pixels], others: Sequence[Pixels]) -> float:
+    return float(np.mean([measure_psnr(one, other) for one, other in zip(pictures, others, strict=True)]))
 
 
 def _put_in(model: Model, files: Mapping[str, bytes], scratch: Path) -> Model:
