@@ -17,7 +17,7 @@ from livestyle.media import Pixels
 
 # Of the frame painted by itself, what is shown keeps so much of the difference between neighbours. Giving it all back
 # would give back flicker too. On a panning clip, of what the networks flickered before they were trained to be steady
-# (seven styles): 86 % gone, 65 over five frames, and 10 % softer at 0.85; 83, 59 and 3 % at 0.95.
+# (thirteen styles): 84 % gone, 63 over five frames, 6 % more style loss and 7 % softer at 0.9; 83, 61, 3 and 5 at 0.93.
 SHARPNESS = 0.93
 GAIN = 2.3  # largest share of the fine detail that is added
 PACE = 3.0  # of the gain's approach, a frame; a gain of 1 gives back a tenth, so a third of what is lacking is made up
