@@ -27,7 +27,8 @@ def test_half_paints_as_float_does(graph: str) -> None:
     (got,) = session(half).run(None, halved)
     assert got.dtype == (np.float16 if model.manifest.graphs[graph].output in crossing else expected.dtype)
     difference = np.abs(got.astype(np.float64) - expected.astype(np.float64)).max()
-    assert difference <= (2.0 if graph == "decode" else 4e-3)
+    # Whole pixels, else 6e-4 of the largest value: neighbours in float16 are up to 1e-3 of a number apart
+    assert difference <= (2.0 if graph == "decode" else 6e-4 * max(1.0, float(np.abs(expected).max())))
 
 
 def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
